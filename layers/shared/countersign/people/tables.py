@@ -1,0 +1,33 @@
+"""Tables of the people room."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.orm import Mapped
+
+from countersign.platform.db import Table
+from countersign.platform.tables import Tenant, citext, created
+
+
+class Person(Tenant, Table):
+    """Someone outside; known by an e-mail address, a phone number (E.164) or another handle."""
+
+    __tablename__ = "people"
+
+    name: Mapped[str | None]
+    email: Mapped[str | None] = citext()
+    phone: Mapped[str | None]
+    handle: Mapped[str | None]
+    created_at: Mapped[datetime] = created()
+    updated_at: Mapped[datetime] = created()
+
+
+class Suppression(Tenant, Table):
+    """An address that must not be written to, and why."""
+
+    __tablename__ = "suppressions"
+
+    address: Mapped[str] = citext()
+    reason: Mapped[str]
+    created_at: Mapped[datetime] = created()

@@ -1,0 +1,102 @@
+"""The way into Postgres: one lazily made engine a role, one transaction a `with` block.
+
+A tenant's transaction sets `app.organization_id` for that transaction alone; row-level security
+does the rest (see docs/data-model.md). Domain functions take the session and never commit.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import URL, MetaData, create_engine, text
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from countersign.platform.secrets import secret_json
+from countersign.platform.settings import DatabaseSettings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Table(DeclarativeBase):
+    """Base of every mapped table."""
+
+    metadata = MetaData(naming_convention=NAMES)
+
+
+class TenantSession(Session):
+    """A session inside one organization's transaction."""
+
+    organization_id: UUID
+
+
+class Database:
+    """One Postgres role's connection. Lambda runs one event at a time, so one connection does."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @contextmanager
+    def tenant(self, organization_id: UUID) -> Iterator[TenantSession]:
+        """One transaction as `organization_id`: commits at the end, rolls back on any error."""
+        with TenantSession(self.engine, expire_on_commit=False) as session, session.begin():
+            enter(session, organization_id)
+            yield session
+
+    @contextmanager
+    def system(self) -> Iterator[Session]:
+        """One transaction of no tenant: for the sweeper's role, and for what precedes a tenant."""
+        with TenantSession(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+
+def enter(session: Session, organization_id: UUID) -> TenantSession:
+    """Make `session`'s transaction that of `organization_id`; its end undoes this."""
+    assert isinstance(session, TenantSession)
+    session.execute(
+        text("SELECT set_config('app.organization_id', :id, true)"), {"id": str(organization_id)}
+    )
+    session.organization_id = organization_id
+    return session
+
+
+@functools.cache
+def database(settings: DatabaseSettings) -> Database:
+    """The database of `settings`, connected at its first transaction and kept for the next event."""
+    credentials = secret_json(settings.database_secret_id)
+    url = URL.create(
+        "postgresql+psycopg",
+        username=credentials["username"],
+        password=credentials["password"],
+        database=settings.database_name,
+        query={
+            "host": settings.database_host,
+            "port": str(settings.database_port),
+            "sslmode": settings.database_sslmode,
+        },
+    )
+    return Database(engine(url, prepare=not settings.database_proxy))
+
+
+def engine(url: URL, *, prepare: bool = True) -> Engine:
+    """An engine of a single connection, tested before each transaction."""
+    options: dict[str, Any] = {} if prepare else {"prepare_threshold": None}
+    return create_engine(
+        url,
+        pool_size=1,
+        max_overflow=0,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 5, **options},
+    )

@@ -1,0 +1,79 @@
+"""HTTP answers: problem documents (RFC 9457) and raw bodies. Only this module knows status codes.
+
+Events are those of an API Gateway HTTP API, payload version 2.0:
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from countersign.platform import errors
+from countersign.platform.log import logger
+
+PROBLEM_BASE = "https://countersign.dev/problems/"
+
+STATUS: dict[type[errors.CountersignError], int] = {
+    errors.Invalid: 422,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.Stale: 409,
+    errors.TooLarge: 413,
+    errors.RateLimited: 429,
+    errors.Unavailable: 503,
+}
+
+Response = dict[str, Any]
+
+
+def status_of(error: Exception) -> int:
+    """The HTTP status of a typed error, of its nearest listed ancestor, else 500."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def problem_document(error: Exception) -> dict[str, Any]:
+    """The members of the problem document; an untyped error says nothing of its inside."""
+    if status_of(error) == 500 or not isinstance(error, errors.CountersignError):
+        return {
+            "type": PROBLEM_BASE + "internal",
+            "title": "Internal",
+            "status": 500,
+            "detail": "Something went wrong here. It is logged; try again.",
+        }
+    return {
+        "type": PROBLEM_BASE + error.code,
+        "title": error.code.replace("-", " ").capitalize(),
+        "status": status_of(error),
+        "detail": error.detail,
+        **error.extra,
+    }
+
+
+def problem(error: Exception) -> Response:
+    """The answer to a request that failed with `error`; logs what is our own fault."""
+    document = problem_document(error)
+    if document["status"] == 500:
+        logger.error("a request failed", exc_info=error)
+    return response(document["status"], document, "application/problem+json")
+
+
+def response(status: int, body: Any, content_type: str = "application/json") -> Response:
+    """An answer with a JSON body; a `str` body goes as it is."""
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
+    return {"statusCode": status, "headers": {"content-type": content_type}, "body": text}
+
+
+def raw_body(event: dict[str, Any]) -> bytes:
+    """The bytes that the client sent: what a signature is made over."""
+    body: str = event.get("body") or ""
+    if not event.get("isBase64Encoded"):
+        return body.encode()
+    try:
+        return base64.b64decode(body, validate=True)
+    except binascii.Error:
+        raise errors.Invalid("The body is not valid base64.") from None

@@ -1,0 +1,120 @@
+"""What happens next, promised in the same transaction and published right after its commit.
+
+A handler killed between the two is covered without a busy loop: before it begins, a delayed check
+message goes to the relay, which publishes what is still there when the check arrives.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from math import ceil
+from uuid import UUID
+
+from sqlalchemy import delete, select, text
+from sqlalchemy.orm import Session
+
+from countersign.platform import queues
+from countersign.platform.db import Database, TenantSession
+from countersign.platform.log import logger
+from countersign.platform.tables import OutboxRow
+
+CHECK_AFTER_SECONDS = 60
+GRACE = timedelta(seconds=30)
+_SWEEP = 100
+_FARTHEST = timedelta(seconds=queues.MAX_DELAY_SECONDS)
+
+
+def enqueue(
+    session: Session, queue: str, body: queues.Body, not_before: datetime | None = None
+) -> None:
+    """Promise `body` to `queue`, not before a time, to the organization it names.
+
+    `body` must have "organization_id". It is published after this transaction's commit.
+    """
+    row = OutboxRow(
+        organization_id=UUID(body["organization_id"]),
+        queue=queue,
+        body=body,
+        not_before=not_before or _now(),
+    )
+    session.add(row)
+    session.info.setdefault("outbox", []).append(row)
+
+
+class Outbox:
+    """Transactions that promise queue messages; `queue_urls` must hold "relay"."""
+
+    def __init__(self, database: Database, queue_urls: Mapping[str, str]) -> None:
+        self._database = database
+        self._queue_urls = queue_urls
+
+    @contextmanager
+    def transaction(self, organization_id: UUID) -> Iterator[TenantSession]:
+        """One transaction of a tenant; what it promised is published once it has committed."""
+        queues.send(self._queue_urls["relay"], [{"check": "outbox"}], CHECK_AFTER_SECONDS)
+        with self._database.tenant(organization_id) as session:
+            yield session
+        self._publish_promised(organization_id, session.info.get("outbox", []))
+
+    def _publish_promised(self, organization_id: UUID, rows: list[OutboxRow]) -> None:
+        """Publish what is due within a queue's longest delay; on failure the relay will."""
+        due = [row for row in rows if row.not_before <= _now() + _FARTHEST]
+        if not due:
+            return
+        try:
+            self._publish(due)
+        except Exception:
+            logger.warning("publishing failed; the relay will do it", exc_info=True)
+            return
+        with self._database.tenant(organization_id) as session:
+            _forget(session, due)
+
+    def sweep(self) -> bool:
+        """Publish what was promised and is not known to be published; for the relay's role.
+
+        Returns whether promises remain that are too far ahead for a queue's delay.
+        """
+        while self._sweep_some():
+            pass
+        with self._database.system() as session:
+            return session.scalar(select(OutboxRow.id).limit(1)) is not None
+
+    def _sweep_some(self) -> bool:
+        with self._database.system() as session:
+            rows = session.scalars(
+                select(OutboxRow)
+                .where(OutboxRow.created_at < _now() - GRACE)
+                .where(OutboxRow.not_before <= _now() + _FARTHEST)
+                .order_by(OutboxRow.created_at)
+                .limit(_SWEEP)
+                .with_for_update(skip_locked=True)
+            ).all()
+            self._publish(rows)
+            _forget(session, rows)
+        return len(rows) == _SWEEP
+
+    def _publish(self, rows: Iterable[OutboxRow]) -> None:
+        by_queue: dict[str, list[tuple[queues.Body, int]]] = defaultdict(list)
+        for row in rows:
+            by_queue[row.queue].append((row.body, _delay(row.not_before)))
+        for queue, messages in by_queue.items():
+            queues.send_delayed(self._queue_urls[queue], messages)
+
+
+def _forget(session: Session, rows: Iterable[OutboxRow]) -> None:
+    """Losing this commit only publishes a message twice, so it need not wait for the disk."""
+    ids = [row.id for row in rows]
+    if ids:
+        session.execute(text("SET LOCAL synchronous_commit TO off"))
+        session.execute(delete(OutboxRow).where(OutboxRow.id.in_(ids)))
+
+
+def _delay(not_before: datetime) -> int:
+    return max(0, ceil((not_before - _now()).total_seconds()))
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
