@@ -1,0 +1,56 @@
+"""Embedding spaces and what model calls cost."""
+
+from __future__ import annotations
+
+from alembic import op
+from migrations.tenancy import protect
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+phase = "pre"
+
+
+def upgrade() -> None:
+    op.execute("""
+        CREATE TABLE embedding_spaces (
+            id uuid PRIMARY KEY,
+            provider text NOT NULL,
+            model text NOT NULL,
+            dimensions integer NOT NULL CHECK (dimensions BETWEEN 1 AND 1536),
+            created_at timestamptz NOT NULL DEFAULT now(),
+            CONSTRAINT uq_embedding_spaces_provider_model_dimensions
+                UNIQUE (provider, model, dimensions)
+        );
+        GRANT SELECT, INSERT ON embedding_spaces TO app_rw;
+        GRANT SELECT ON embedding_spaces TO app_ro;
+        ALTER TABLE organization_settings ADD FOREIGN KEY (embedding_space_id)
+            REFERENCES embedding_spaces (id);
+
+        CREATE TABLE model_usage (
+            organization_id uuid NOT NULL REFERENCES organizations (id),
+            id uuid NOT NULL,
+            kind text NOT NULL
+                CONSTRAINT ck_model_usage_kind CHECK (kind IN ('chat', 'embedding')),
+            model_key text NOT NULL,
+            prompt_version text,
+            subject_id uuid,
+            input_tokens integer NOT NULL,
+            output_tokens integer NOT NULL,
+            cost_microusd bigint NOT NULL,
+            created_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (organization_id, id)
+        );
+        CREATE INDEX ix_model_usage_organization_id_created_at
+            ON model_usage (organization_id, created_at) INCLUDE (cost_microusd);
+    """)
+    protect("model_usage", write="INSERT")
+
+
+def downgrade() -> None:
+    op.execute("""
+        ALTER TABLE organization_settings
+            DROP CONSTRAINT organization_settings_embedding_space_id_fkey;
+        DROP TABLE model_usage, embedding_spaces;
+    """)

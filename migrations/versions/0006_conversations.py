@@ -1,0 +1,161 @@
+"""Conversations, messages, attachments, notifications."""
+
+from __future__ import annotations
+
+from alembic import op
+from migrations.tenancy import protect
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+phase = "pre"
+
+
+def upgrade() -> None:
+    op.execute("""
+        CREATE TABLE conversations (
+            organization_id uuid NOT NULL REFERENCES organizations (id),
+            id uuid NOT NULL,
+            channel_id uuid NOT NULL,
+            external_id text NOT NULL,
+            kind text NOT NULL DEFAULT 'support' CONSTRAINT ck_conversations_kind
+                CHECK (kind IN ('support', 'campaign', 'planning', 'ad_hoc')),
+            status text NOT NULL DEFAULT 'open' CONSTRAINT ck_conversations_status
+                CHECK (status IN ('open', 'closed')),
+            subject text,
+            customer_address text NOT NULL,
+            customer_email citext,
+            customer_name text,
+            person_id uuid,
+            assignee_id uuid,
+            snoozed_until timestamptz,
+            waiting_since timestamptz,
+            session_id text,
+            session_context jsonb NOT NULL DEFAULT '{}' CHECK (is_small(session_context)),
+            last_message_at timestamptz,
+            latest_inbound_message_id uuid,
+            latest_inbound_at timestamptz,
+            whatsapp_id text,
+            sms_id text,
+            messenger_id text,
+            instagram_id text,
+            channel_metadata jsonb NOT NULL DEFAULT '{}' CHECK (is_small(channel_metadata)),
+            created_at timestamptz NOT NULL DEFAULT now(),
+            updated_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (organization_id, id),
+            FOREIGN KEY (organization_id, channel_id) REFERENCES channels (organization_id, id),
+            FOREIGN KEY (organization_id, person_id) REFERENCES people (organization_id, id),
+            FOREIGN KEY (organization_id, assignee_id)
+                REFERENCES organization_memberships (organization_id, user_id),
+            CONSTRAINT uq_conversations_channel_id_external_id
+                UNIQUE (organization_id, channel_id, external_id),
+            CONSTRAINT uq_conversations_session_id UNIQUE (organization_id, session_id)
+        );
+        CREATE INDEX ix_conversations_feed ON conversations (organization_id, waiting_since, id)
+            WHERE status = 'open' AND waiting_since IS NOT NULL;
+        CREATE INDEX ix_conversations_status
+            ON conversations (organization_id, status, last_message_at DESC);
+        CREATE TRIGGER touch BEFORE UPDATE ON conversations FOR EACH ROW EXECUTE FUNCTION touch();
+
+        CREATE TABLE participants (
+            organization_id uuid NOT NULL REFERENCES organizations (id),
+            id uuid NOT NULL,
+            conversation_id uuid NOT NULL,
+            role text NOT NULL DEFAULT 'customer' CONSTRAINT ck_participants_role
+                CHECK (role IN ('customer', 'agent', 'copied')),
+            address citext NOT NULL,
+            name text,
+            person_id uuid,
+            created_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (organization_id, id),
+            FOREIGN KEY (organization_id, conversation_id)
+                REFERENCES conversations (organization_id, id),
+            FOREIGN KEY (organization_id, person_id) REFERENCES people (organization_id, id),
+            CONSTRAINT uq_participants_address UNIQUE (organization_id, conversation_id, address)
+        );
+
+        CREATE TABLE messages (
+            organization_id uuid NOT NULL REFERENCES organizations (id),
+            id uuid NOT NULL,
+            conversation_id uuid NOT NULL,
+            channel_id uuid NOT NULL,
+            external_id text,
+            direction text NOT NULL CONSTRAINT ck_messages_direction
+                CHECK (direction IN ('inbound', 'outbound', 'system')),
+            role text NOT NULL CONSTRAINT ck_messages_role
+                CHECK (role IN ('system', 'user', 'assistant', 'tool')),
+            subject text,
+            body_text text NOT NULL,
+            body_html text,
+            body_salt bytea NOT NULL,
+            author_user_id uuid,
+            sent_at timestamptz NOT NULL DEFAULT now(),
+            cancelled_at timestamptz,
+            metadata jsonb NOT NULL DEFAULT '{}' CHECK (is_small(metadata)),
+            created_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (organization_id, id),
+            FOREIGN KEY (organization_id, conversation_id)
+                REFERENCES conversations (organization_id, id),
+            FOREIGN KEY (organization_id, channel_id) REFERENCES channels (organization_id, id),
+            FOREIGN KEY (organization_id, author_user_id)
+                REFERENCES organization_memberships (organization_id, user_id),
+            CONSTRAINT uq_messages_channel_id_external_id
+                UNIQUE (organization_id, channel_id, external_id)
+        );
+        CREATE INDEX ix_messages_conversation_id_sent_at
+            ON messages (organization_id, conversation_id, sent_at, id);
+
+        ALTER TABLE conversations ADD CONSTRAINT fk_conversations_latest_inbound_message_id
+            FOREIGN KEY (organization_id, latest_inbound_message_id)
+            REFERENCES messages (organization_id, id);
+        ALTER TABLE deliveries ADD CONSTRAINT fk_deliveries_conversation_id
+            FOREIGN KEY (organization_id, conversation_id)
+            REFERENCES conversations (organization_id, id);
+        ALTER TABLE deliveries ADD CONSTRAINT fk_deliveries_message_id
+            FOREIGN KEY (organization_id, message_id) REFERENCES messages (organization_id, id);
+
+        CREATE TABLE attachments (
+            organization_id uuid NOT NULL REFERENCES organizations (id),
+            id uuid NOT NULL,
+            message_id uuid NOT NULL,
+            file_name text NOT NULL,
+            mime_type text NOT NULL,
+            size_bytes integer CHECK (size_bytes >= 0),
+            file_url text NOT NULL,
+            created_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (organization_id, id),
+            FOREIGN KEY (organization_id, message_id) REFERENCES messages (organization_id, id)
+        );
+        CREATE INDEX ix_attachments_message_id ON attachments (organization_id, message_id);
+
+        CREATE TABLE notifications (
+            organization_id uuid NOT NULL REFERENCES organizations (id),
+            id uuid NOT NULL,
+            user_id uuid,
+            type text NOT NULL,
+            payload jsonb NOT NULL DEFAULT '{}' CHECK (is_small(payload)),
+            read_at timestamptz,
+            created_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (organization_id, id),
+            FOREIGN KEY (organization_id, user_id)
+                REFERENCES organization_memberships (organization_id, user_id)
+        );
+        CREATE INDEX ix_notifications_created_at ON notifications (organization_id, created_at);
+        CREATE INDEX ix_notifications_user_id_created_at
+            ON notifications (organization_id, user_id, created_at);
+    """)
+    protect("conversations", write="INSERT, UPDATE")
+    protect("participants", write="INSERT")
+    protect("messages", write="INSERT, UPDATE")
+    protect("attachments", write="INSERT")
+    protect("notifications", write="INSERT, UPDATE")
+
+
+def downgrade() -> None:
+    op.execute("""
+        ALTER TABLE deliveries DROP CONSTRAINT fk_deliveries_message_id;
+        ALTER TABLE deliveries DROP CONSTRAINT fk_deliveries_conversation_id;
+        ALTER TABLE conversations DROP CONSTRAINT fk_conversations_latest_inbound_message_id;
+        DROP TABLE notifications, attachments, messages, participants, conversations;
+    """)
