@@ -1,0 +1,289 @@
+"""Any endpoint that speaks OpenAI's API: OpenAI, Azure, vLLM, Ollama, the local model server.
+
+https://platform.openai.com/docs/api-reference/chat and …/embeddings
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+
+from countersign.models.errors import (
+    ModelMalformed,
+    ModelRefused,
+    ModelThrottled,
+    ModelUnavailable,
+)
+from countersign.models.schemas import ChatAnswer, Embeddings, Purpose
+from countersign.models.tokens import counted
+from countersign.models.vectors import check_dimensions, check_texts, checked
+from countersign.platform.errors import Invalid
+
+PROVIDER = "openai"
+OPENAI_URL = "https://api.openai.com/v1"
+CONNECT_SECONDS = 3.0
+TEXTS_PER_CALL = 32
+"""What the strictest common server takes by default (text-embeddings-inference)."""
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+BILLING = re.compile(r"quota|billing|credit_balance|(spend|usage)_limit")
+"""In `error.type` or `error.code` of a 429 that no waiting will cure."""
+
+
+class Endpoint:
+    """One base URL with its key. Posts JSON and turns every failure into an error of this room."""
+
+    def __init__(self, base_url: str, secret_id: str, timeout_seconds: float) -> None:
+        self._base_url = (base_url or OPENAI_URL).rstrip("/")
+        parts = urlsplit(self._base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise Invalid("A model's base URL must look like https://host/v1.")
+        self.host = parts.hostname
+        self._secret_id = secret_id
+        self._timeout_seconds = timeout_seconds
+        self._pool = urllib3.PoolManager(retries=False)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The JSON object that the endpoint answers to `body`. Raises the errors of this room."""
+        key = self._key()
+        status, headers, content = self._send(path, body, key)
+        if status == 401 and (rotated := self._key(max_age=0.0)) != key:
+            key = rotated
+            status, headers, content = self._send(path, body, key)
+        if status != 200:
+            raise self._failure(status, headers, content, key)
+        return self._parsed(content)
+
+    def _key(self, **how_old: float) -> str:
+        if not self._secret_id:
+            return ""
+        from countersign.platform.secrets import secret
+
+        return secret(self._secret_id, **how_old).current
+
+    def _send(
+        self, path: str, body: Mapping[str, Any], key: str
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Status, headers and body of the answer."""
+        deadline = time.monotonic() + self._timeout_seconds
+        try:
+            response = self._pool.request(
+                "POST",
+                self._base_url + path,
+                body=json.dumps(body),
+                headers=_headers(key),
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, total=self._timeout_seconds),
+                redirect=False,
+                preload_content=False,
+            )
+            try:
+                return response.status, response.headers, self._read(response, deadline)
+            finally:
+                response.close()
+        except urllib3.exceptions.ReadTimeoutError:
+            raise self._too_slow() from None
+        except urllib3.exceptions.HTTPError as error:
+            raise ModelUnavailable(
+                f"{self.host} could not be reached ({type(error).__name__})."
+            ) from None
+
+    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+        """The whole body; the socket's own timeout would let a trickle go on for ever."""
+        content = bytearray()
+        while chunk := response.read1(65536):
+            content += chunk
+            if time.monotonic() > deadline:
+                raise self._too_slow()
+            if len(content) > MAX_ANSWER_BYTES:
+                raise ModelMalformed(f"{self.host} answered more than {MAX_ANSWER_BYTES} bytes.")
+        return bytes(content)
+
+    def _too_slow(self) -> ModelUnavailable:
+        return ModelUnavailable(
+            f"{self.host} did not answer within {self._timeout_seconds:g} seconds."
+        )
+
+    def _failure(
+        self, status: int, headers: Mapping[str, str], content: bytes, key: str
+    ) -> Exception:
+        reason, kind = _reason(content, key)
+        says = f"{self.host} answered {status}" + (f": {reason}" if reason else ".")
+        if status == 401:
+            # Some servers repeat the key that they refuse, or a part of it.
+            return ModelRefused(f"{self.host} answered 401: it does not accept the key.")
+        if status == 429 and not BILLING.search(kind):
+            return ModelThrottled(says, retry_after=_retry_after(headers))
+        if status in (408, 409, 425) or status >= 500:
+            return ModelUnavailable(says, retry_after=_retry_after(headers))
+        return ModelRefused(says)
+
+    def _parsed(self, content: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(content)
+        except ValueError:
+            raise ModelMalformed(f"{self.host} answered something that is not JSON.") from None
+        if not isinstance(answer, dict):
+            raise ModelMalformed(f"{self.host} answered JSON that is not an object.")
+        return answer
+
+
+def _headers(key: str) -> dict[str, str]:
+    headers = {"content-type": "application/json", "accept": "application/json"}
+    return {**headers, "authorization": f"Bearer {key}"} if key else headers
+
+
+def _reason(content: bytes, key: str) -> tuple[str, str]:
+    """The provider's message without the key, and its type and code, from OpenAI's error shape."""
+    try:
+        body = json.loads(content)
+    except ValueError:
+        return "", ""
+    error = body.get("error", body) if isinstance(body, dict) else {}
+    if not isinstance(error, dict):
+        error = {"message": error}
+    message = str(error.get("message") or "")
+    kind = f"{error.get('type')} {error.get('code')}"
+    return (message.replace(key, "[redacted]") if key else message)[:300], kind
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds, from the header's seconds or HTTP date (RFC 9110, 10.2.3); None without either."""
+    value = headers.get("retry-after", "")
+    if re.fullmatch(r"\d+(\.\d+)?", value):
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+class OpenAIChat:
+    """`POST /chat/completions`."""
+
+    provider = PROVIDER
+
+    def __init__(self, endpoint: Endpoint, model: str) -> None:
+        self.model = model
+        self._endpoint = endpoint
+        self._takes_schema = True
+
+    def answer(
+        self,
+        system: str,
+        user: str,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        max_output_tokens: int = 1024,
+    ) -> ChatAnswer:
+        """See `ChatModel.answer`."""
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [
+                {"role": "system", "content": system},
+                {"role": "user", "content": user},
+            ],
+            self._limit_name(): max_output_tokens,
+        }
+        return self._chat_answer(self._complete(body, schema), system + user)
+
+    def _limit_name(self) -> str:
+        # OpenAI's reasoning models refuse `max_tokens`; Ollama and others know only that.
+        hosted = self._endpoint.host.endswith((".openai.com", ".azure.com"))
+        return "max_completion_tokens" if hosted else "max_tokens"
+
+    def _complete(self, body: dict[str, Any], schema: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Asks with the schema; without it, now and later, where the endpoint cannot take one."""
+        if schema is None or not self._takes_schema:
+            return self._endpoint.post("/chat/completions", body)
+        described = {"name": "answer", "strict": True, "schema": schema}
+        shaped = {**body, "response_format": {"type": "json_schema", "json_schema": described}}
+        try:
+            return self._endpoint.post("/chat/completions", shaped)
+        except ModelRefused as error:
+            if "response_format" not in error.detail:
+                raise
+        self._takes_schema = False
+        return self._endpoint.post("/chat/completions", body)
+
+    def _chat_answer(self, completion: dict[str, Any], asked: str) -> ChatAnswer:
+        try:
+            choice = completion["choices"][0]
+            message = choice["message"]
+            finish, refusal, text = (
+                choice["finish_reason"],
+                message.get("refusal"),
+                message["content"],
+            )
+        except (KeyError, IndexError, TypeError, AttributeError):
+            raise ModelMalformed(
+                f"{self._endpoint.host} answered no choice with a message."
+            ) from None
+        if refusal or finish == "content_filter":
+            raise ModelRefused(f"{self.model} declined to answer: {str(refusal or finish)[:300]}")
+        if finish == "length":
+            raise ModelMalformed(f"The answer of {self.model} was cut off at its token limit.")
+        if not isinstance(text, str) or not text.strip():
+            raise ModelMalformed(f"The answer of {self.model} has no text.")
+        usage = completion.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
+        return ChatAnswer(
+            text=text,
+            input_tokens=counted(usage.get("prompt_tokens"), asked),
+            output_tokens=counted(usage.get("completion_tokens"), text),
+            model=str(completion.get("model") or self.model),
+        )
+
+
+class OpenAIEmbeddings:
+    """`POST /embeddings`."""
+
+    provider = PROVIDER
+
+    def __init__(self, endpoint: Endpoint, model: str, dimensions: int) -> None:
+        self.model = model
+        self.dimensions = check_dimensions(dimensions)
+        self._endpoint = endpoint
+
+    def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embeddings:
+        """See `EmbeddingModel.embed`; these models encode documents and queries alike."""
+        check_texts(texts)
+        vectors: list[tuple[float, ...]] = []
+        tokens = 0
+        for batch in _batches(texts):
+            answer = self._endpoint.post("/embeddings", self._body(batch))
+            vectors += checked(
+                _in_order(answer.get("data")), count=len(batch), dimensions=self.dimensions
+            )
+            usage = answer.get("usage")
+            reported = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+            tokens += counted(reported, "".join(batch))
+        return Embeddings(vectors=tuple(vectors), input_tokens=tokens, model=self.model)
+
+    def _body(self, batch: Sequence[str]) -> dict[str, Any]:
+        body = {"model": self.model, "input": list(batch), "encoding_format": "float"}
+        # Only these models can be shortened; others refuse the parameter, even with their own
+        # length as its value.
+        shortens = self.model.startswith("text-embedding-3")
+        return {**body, "dimensions": self.dimensions} if shortens else body
+
+
+def _batches(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(texts), TEXTS_PER_CALL):
+        yield texts[start : start + TEXTS_PER_CALL]
+
+
+def _in_order(data: Any) -> list[Any]:
+    """The embeddings by their `index`, which must count from 0 without a gap or a repetition."""
+    try:
+        by_index = {item["index"]: item["embedding"] for item in data}
+    except (KeyError, TypeError):
+        raise ModelMalformed("The answer holds no list of indexed embeddings.") from None
+    if by_index.keys() != set(range(len(data))):
+        raise ModelMalformed("The answer's embeddings are not indexed from 0 without a gap.")
+    return [by_index[index] for index in range(len(data))]
