@@ -1,0 +1,103 @@
+# The commands of Countersign. `make` alone prints them. Needs Python >= 3.11 with venv, make, git.
+PYTHON ?= python3
+# What the layers are built for: `local` is this machine and its Python, `lambda` is the runtime below.
+PLATFORM ?= local
+RUNTIME ?= python3.13
+ARCHITECTURE ?= arm64
+# The CloudFormation stack of `make deploy`; its companions are $(STACK)-database and $(STACK)-migrations.
+STACK ?= countersign
+
+VENV := .local/venv
+PY := $(VENV)/bin/python
+SAM := .local/sam/bin/sam
+export PLATFORM RUNTIME ARCHITECTURE
+export PYTHONPATH := layers/shared:.
+# SAM keeps its settings here rather than in the home folder, and reports nothing.
+export __SAM_CLI_APP_DIR := $(CURDIR)/.local/sam-settings
+export SAM_CLI_TELEMETRY := 0
+CODE := $(wildcard layers/shared functions migrations local tools tests bench)
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo down redrive test check format lint types imports templates events schema-check \
+  openapi-check layers-check build bench-coldstart bench-ingest deploy openapi schema locks clean venv aws sam
+
+help: ## print this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
+
+# Running
+
+run: venv aws sam ## the whole stack on this machine, until Ctrl-C
+	@$(PY) -m local run
+demo: venv aws sam ## message, draft, approval, delivery, verified record: once, and stop
+	@$(PY) -m local demo
+down: venv ## end what `make run` left running
+	@$(PY) -m local down
+redrive: venv ## QUEUE=inbound|drafts|outbound|relay: put its dead letters back
+	@test -n "$(QUEUE)" || { echo 'Name the queue: make redrive QUEUE=inbound|drafts|outbound|relay'; exit 2; }
+	@$(PY) -m local redrive $(QUEUE)
+
+# Holding
+
+# A part (make test T=tests/unit) has no coverage to reach; the whole does.
+T ?= tests
+COVERAGE := $(if $(filter tests,$(T)),--cov --cov-report=term:skip-covered)
+test: venv build ## all tests, or a part: make test T=tests/unit
+	@$(PY) -m pytest $(COVERAGE) $(T)
+check: format lint types imports templates events layers-check schema-check openapi-check ## everything that needs no test run
+	@echo 'Everything holds.'
+format: venv
+	@$(VENV)/bin/ruff format --check .
+lint: venv
+	@$(VENV)/bin/ruff check .
+types: venv
+	@$(VENV)/bin/mypy $(CODE)
+imports: venv
+	@$(VENV)/bin/lint-imports
+	@$(PY) tools/imports.py
+templates: venv sam
+	@.local/sam/bin/python tools/templates.py
+events: venv
+	@$(PY) tools/events.py
+layers-check: build
+	@$(PY) tools/layers.py
+schema-check: venv
+	@$(PY) tools/schema.py --check
+openapi-check: venv
+	@$(PY) tools/openapi.py --check
+bench-coldstart: venv build ## start of each built function, beside its libraries alone
+	@$(PY) bench/coldstart.py
+bench-ingest: venv ## messages per second through ingest, beside hand-written SQL
+	@$(PY) bench/ingest.py
+
+# Making
+
+build: venv sam ## functions and layers into .aws-sam/build, for PLATFORM=local|lambda
+	@$(PY) tools/build.py
+deploy: venv sam ## migrations, application, migrations again: to AWS
+	@$(PY) tools/deploy.py $(STACK)
+openapi: venv ## write docs/openapi.json
+	@$(PY) tools/openapi.py
+schema: venv ## write migrations/schema.sql
+	@$(PY) tools/schema.py
+
+COMPILE = .local/uv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+  --no-emit-index-url --custom-compile-command 'make locks' $(UPGRADE)
+locks: venv ## write the lock files; UPGRADE=--upgrade takes newer versions
+	$(COMPILE) requirements/uv.in -o requirements/uv.lock
+	$(COMPILE) requirements/layer.in -o requirements/layer.lock
+	$(COMPILE) requirements/migrations.in -c requirements/layer.lock -o functions/migrations/requirements.txt \
+	  --no-emit-package sqlalchemy --no-emit-package typing-extensions
+	$(COMPILE) requirements/dev.in -o requirements/dev.lock
+	$(COMPILE) requirements/local-aws.in -o requirements/local-aws.lock
+	$(COMPILE) requirements/sam.in -o requirements/sam.lock
+clean: ## remove what was built and cached; the local stack's data and environments stay
+	@rm -rf .aws-sam .local/build .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+
+# Environments
+
+venv:
+	@$(PYTHON) tools/environment.py $(VENV) requirements/dev.lock
+aws:
+	@$(PYTHON) tools/environment.py .local/aws requirements/local-aws.lock
+sam:
+	@$(PYTHON) tools/environment.py .local/sam requirements/sam.lock
