@@ -1,0 +1,130 @@
+"""The emulated AWS: a ministack of our own, reached by the SDK's usual settings."""
+
+import json
+import os
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local import processes
+from local.state import CHECKOUT, State
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+INTERPRETER = CHECKOUT / ".local" / "aws" / "bin" / "python"
+SERVER = Path(__file__).with_name("aws_server.py")
+REGION = "us-east-1"
+ACCOUNT = "000000000000"
+USUAL_PORT = 4566
+
+
+@dataclass(frozen=True)
+class Aws:
+    """A running emulator."""
+
+    endpoint: str
+
+    def environment(self) -> dict[str, str]:
+        """What makes the AWS SDKs and tools talk to it, and to no real account by mistake."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_REGION": REGION,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def client(self, service: str) -> "BaseClient":
+        """A boto3 client of the emulator."""
+        import boto3
+        from botocore.config import Config
+
+        return boto3.client(  # type: ignore[call-overload, no-any-return]
+            service,
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+            config=Config(read_timeout=900, retries={"max_attempts": 0}),
+        )
+
+    def warm(self, count: int = 1) -> None:
+        """Start `count` workers of each function, so that the first calls find them ready.
+
+        Raises ProcessFailed naming the functions that do not start.
+        """
+        failed = self._call(f"/_local/warm?count={count}")["failed"]
+        if failed:
+            raise processes.ProcessFailed(f"these functions do not start: {', '.join(failed)}")
+
+    def save(self) -> None:
+        """Write the state now: a killed emulator would lose all since its start."""
+        self._call("/_local/save")
+
+    def _call(self, path: str) -> dict[str, Any]:
+        request = urllib.request.Request(self.endpoint + path, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=120) as response:
+                answer = response.read()
+        except urllib.error.HTTPError as error:
+            answer = error.read()
+        value: dict[str, Any] = json.loads(answer)
+        return value
+
+
+@contextmanager
+def running(state: State, interpreter: Path = INTERPRETER) -> Iterator[Aws]:
+    """Run the emulator with its state below `state`; stop it so that it saves that state."""
+    port = state.port("aws", USUAL_PORT)
+    folder = state.folder / "aws"
+    temporary = folder / "tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    with processes.child(
+        state,
+        "aws",
+        [str(interpreter), "-I", str(SERVER), str(port), str(folder / "layers")],
+        environment=_environment(state, folder, temporary, port),
+        folder=folder,
+    ) as process:
+        aws = Aws(f"http://127.0.0.1:{port}")
+        processes.wait_for(process, f"{aws.endpoint}/_ministack/ready", state.logs / "aws.log")
+        yield aws
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _environment(state: State, folder: Path, temporary: Path, port: int) -> dict[str, str]:
+    """All of it: what the emulator has in its environment, the functions find in theirs."""
+    # Queue addresses hold the port of the first start, and are the queues' keys in the state.
+    named = state.read("aws").get("port") or port
+    state.write("aws", {"port": named})
+    return {
+        "PATH": os.defpath,
+        "HOME": str(temporary),
+        "TMPDIR": str(temporary),
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(named),
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "MINISTACK_REGION": REGION,
+        "MINISTACK_ACCOUNT_ID": ACCOUNT,
+        "LAMBDA_EXECUTOR": "local",
+        "DOCKER_HOST": "unix:///nonexistent",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "PERSIST_STATE": "1",
+        "STATE_DIR": str(folder / "services"),
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(folder / "s3"),
+        "LOG_LEVEL": "INFO",
+    }
