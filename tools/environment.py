@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 UV = ROOT / ".local" / "uv"
 UV_LOCK = ROOT / "requirements" / "uv.lock"
 OLDEST = (3, 11)
+PIP_OPTIONS = ["--disable-pip-version-check", "--no-deps", "--require-hashes", "-r"]
 STAMP = ".lock-fingerprint"
 
 
@@ -49,10 +50,17 @@ def _build(folder: Path, lock: Path) -> None:
     (folder / STAMP).unlink(missing_ok=True)
     if not _has_this_python(folder):
         shutil.rmtree(folder, ignore_errors=True)
-        _run([sys.executable, "-m", "venv", *([] if folder == UV else ["--without-pip"]), str(folder)])
-    if folder == UV or not _sync_with_uv(folder, lock):
-        _install_with_pip(folder, lock)
+        _run([sys.executable, "-m", "venv", *_without_pip(folder), str(folder)])
+    python = str(python_of(folder))
+    if folder == UV:
+        _run([python, "-m", "pip", "--quiet", "install", *PIP_OPTIONS, str(lock)])
+    else:
+        install(lock, ["sync", "--python", python], ["--python", python, "install"])
     (folder / STAMP).write_text(_fingerprint(lock))
+
+
+def _without_pip(folder: Path) -> list[str]:
+    return [] if folder == UV else ["--without-pip"]
 
 
 def _has_this_python(folder: Path) -> bool:
@@ -71,25 +79,16 @@ def python_of(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def _sync_with_uv(folder: Path, lock: Path) -> bool:
-    command = [str(UV / "bin" / "uv"), "pip", "sync", "--quiet", "--require-hashes"]
-    command += ["--python", str(python_of(folder)), str(lock)]
+def install(lock: Path, uv: list[str], pip: list[str]) -> None:
+    """Install the packages of `lock`, hashes checked, by `uv pip` with its options, else by pip."""
+    command = [str(UV / "bin" / "uv"), "--quiet", "pip", *uv, str(lock)]
     # The certificates that the machine trusts, as pip does.
-    environment = {"UV_SYSTEM_CERTS": "true", **os.environ}
+    options = {"UV_SYSTEM_CERTS": "true", "UV_REQUIRE_HASHES": "true"}
     try:
-        subprocess.run(command, check=True, env=environment)
+        subprocess.run(command, check=True, env={**options, **os.environ})
     except (OSError, subprocess.CalledProcessError):
         print("uv could not; installing with pip, which takes longer.", file=sys.stderr)
-        return False
-    return True
-
-
-def _install_with_pip(folder: Path, lock: Path) -> None:
-    pip = [str(python_of(UV)), "-m", "pip", "--python", str(python_of(folder))]
-    _run(
-        [*pip, "install", "--quiet", "--disable-pip-version-check"]
-        + ["--no-deps", "--require-hashes", "-r", str(lock)]
-    )
+        _run([str(python_of(UV)), "-m", "pip", "--quiet", *pip, *PIP_OPTIONS, str(lock)])
 
 
 def _run(command: list[str]) -> None:
