@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alembic import op
+
 from migrations.tenancy import protect
 
 revision = "0006"
@@ -34,6 +35,7 @@ def upgrade() -> None:
             session_id text,
             session_context jsonb NOT NULL DEFAULT '{}' CHECK (is_small(session_context)),
             last_message_at timestamptz,
+            latest_message_id uuid,
             latest_inbound_message_id uuid,
             latest_inbound_at timestamptz,
             whatsapp_id text,
@@ -106,6 +108,9 @@ def upgrade() -> None:
         CREATE INDEX ix_messages_conversation_id_sent_at
             ON messages (organization_id, conversation_id, sent_at, id);
 
+        ALTER TABLE conversations ADD CONSTRAINT fk_conversations_latest_message_id
+            FOREIGN KEY (organization_id, latest_message_id)
+            REFERENCES messages (organization_id, id);
         ALTER TABLE conversations ADD CONSTRAINT fk_conversations_latest_inbound_message_id
             FOREIGN KEY (organization_id, latest_inbound_message_id)
             REFERENCES messages (organization_id, id);
@@ -157,5 +162,6 @@ def downgrade() -> None:
         ALTER TABLE deliveries DROP CONSTRAINT fk_deliveries_message_id;
         ALTER TABLE deliveries DROP CONSTRAINT fk_deliveries_conversation_id;
         ALTER TABLE conversations DROP CONSTRAINT fk_conversations_latest_inbound_message_id;
+        ALTER TABLE conversations DROP CONSTRAINT fk_conversations_latest_message_id;
         DROP TABLE notifications, attachments, messages, participants, conversations;
     """)

@@ -42,6 +42,7 @@ class Conversation(Tenant, Table):
     session_id: Mapped[str | None]
     session_context: Mapped[dict[str, Any]] = json(server_default="{}")
     last_message_at: Mapped[datetime | None] = timestamp()
+    latest_message_id: Mapped[UUID | None]
     latest_inbound_message_id: Mapped[UUID | None]
     latest_inbound_at: Mapped[datetime | None] = timestamp()
     whatsapp_id: Mapped[str | None]

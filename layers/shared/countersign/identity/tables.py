@@ -10,7 +10,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from countersign.platform.db import Table
 from countersign.platform.ids import new_id
-from countersign.platform.tables import Tenant, bigint, blob, citext, created, timestamp, word, words
+from countersign.platform.tables import (
+    Tenant,
+    bigint,
+    blob,
+    citext,
+    created,
+    timestamp,
+    word,
+    words,
+)
 
 Role = Literal["admin", "agent"]
 

@@ -64,7 +64,9 @@ class Chunk(Tenant, Table):
     start_offset: Mapped[int]
     end_offset: Mapped[int]
     text: Mapped[str]
-    search: Mapped[str] = mapped_column(TSVECTOR, Computed("to_tsvector('english'::regconfig, text)"))
+    search: Mapped[str] = mapped_column(
+        TSVECTOR, Computed("to_tsvector('english'::regconfig, text)")
+    )
     created_at: Mapped[datetime] = created()
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from math import ceil
 from uuid import UUID
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, select, text, tuple_
 from sqlalchemy.orm import Session
 
 from countersign.platform import queues
@@ -25,6 +25,7 @@ CHECK_AFTER_SECONDS = 60
 GRACE = timedelta(seconds=30)
 _SWEEP = 100
 _FARTHEST = timedelta(seconds=queues.MAX_DELAY_SECONDS)
+_KEY = tuple_(OutboxRow.organization_id, OutboxRow.id)
 
 
 def enqueue(
@@ -32,12 +33,13 @@ def enqueue(
 ) -> None:
     """Promise `body` to `queue`, not before a time, to the organization it names.
 
-    `body` must have "organization_id". It is published after this transaction's commit.
+    `body` must have "organization_id"; the correlation id of what is under way is added. It is
+    published after this transaction's commit.
     """
     row = OutboxRow(
         organization_id=UUID(body["organization_id"]),
         queue=queue,
-        body=body,
+        body={**body, "correlation_id": logger.get_correlation_id()},
         not_before=not_before or _now(),
     )
     session.add(row)
@@ -90,9 +92,9 @@ class Outbox:
                 .where(OutboxRow.not_before <= _now() + _FARTHEST)
                 .order_by(OutboxRow.created_at)
                 .limit(_SWEEP)
-                .with_for_update(skip_locked=True)
             ).all()
-            self._publish(rows)
+        self._publish(rows)
+        with self._database.system() as session:
             _forget(session, rows)
         return len(rows) == _SWEEP
 
@@ -106,10 +108,10 @@ class Outbox:
 
 def _forget(session: Session, rows: Iterable[OutboxRow]) -> None:
     """Losing this commit only publishes a message twice, so it need not wait for the disk."""
-    ids = [row.id for row in rows]
-    if ids:
+    keys = [(row.organization_id, row.id) for row in rows]
+    if keys:
         session.execute(text("SET LOCAL synchronous_commit TO off"))
-        session.execute(delete(OutboxRow).where(OutboxRow.id.in_(ids)))
+        session.execute(delete(OutboxRow).where(_KEY.in_(keys)))
 
 
 def _delay(not_before: datetime) -> int:
@@ -117,4 +119,4 @@ def _delay(not_before: datetime) -> int:
 
 
 def _now() -> datetime:
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)

@@ -56,13 +56,15 @@ def _text(body: Body) -> str:
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
 
 
-def records(event: dict[str, Any]) -> list[tuple[str, Body]]:
-    """The message id and JSON body of each record of an SQS event."""
-    return [(record["messageId"], json.loads(record["body"])) for record in event["Records"]]
+def records(event: dict[str, Any]) -> list[tuple[str, str]]:
+    """The message id and the body, still text, of each record of an SQS event."""
+    return [(record["messageId"], record["body"]) for record in event["Records"]]
 
 
-def handle_batch(event: dict[str, Any], handle: Callable[[Body], None]) -> dict[str, Any]:
+def handle_batch(event: dict[str, Any], handle: Callable[[Body], object]) -> dict[str, Any]:
     """Call `handle` with each record's body; a record that raises is reported, the rest stand.
+
+    The body's "correlation_id" goes with all that is logged meanwhile.
 
     The failed ones come back after the queue's visibility timeout, and reach its dead-letter queue
     after `maxReceiveCount` tries.
@@ -70,7 +72,9 @@ def handle_batch(event: dict[str, Any], handle: Callable[[Body], None]) -> dict[
     failed = []
     for record in event["Records"]:
         try:
-            handle(json.loads(record["body"]))
+            body = json.loads(record["body"])
+            logger.set_correlation_id(body.get("correlation_id"))
+            handle(body)
         except Exception:
             logger.exception("a queue message failed", message_id=record["messageId"])
             failed.append(record["messageId"])

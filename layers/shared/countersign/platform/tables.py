@@ -36,9 +36,9 @@ def created() -> Mapped[Any]:
     return timestamp(server_default=func.now())
 
 
-def json(*name: str, **options: Any) -> Mapped[Any]:
+def json(name: str | None = None, **options: Any) -> Mapped[Any]:
     """A `jsonb` column; the database refuses more than 64 KB."""
-    return mapped_column(*name, JSONB, **options)
+    return mapped_column(name, JSONB, **options)
 
 
 def word(**options: Any) -> Mapped[Any]:

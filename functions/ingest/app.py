@@ -1,0 +1,33 @@
+"""Inbound queue: verified webhooks take effect, up to ten in a transaction."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+from countersign.drafting.ingestion import ingest
+from countersign.platform import queues
+from countersign.platform.db import database
+from countersign.platform.outbox import Outbox
+from countersign.platform.settings import DatabaseSettings, load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(DatabaseSettings):
+    raw_bucket: str
+    drafts_queue_url: str
+    relay_queue_url: str
+
+
+@functools.cache
+def _ready() -> tuple[Settings, Outbox]:
+    settings = load(Settings)
+    urls = {"drafts": settings.drafts_queue_url, "relay": settings.relay_queue_url}
+    return settings, Outbox(database(settings), urls)
+
+
+def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Answer an SQS event with the messages that are to come back."""
+    settings, outbox = _ready()
+    return queues.batch_answer(ingest(outbox, queues.records(event), settings.raw_bucket))

@@ -1,0 +1,42 @@
+"""Relay queue and schedule: publish what a killed handler left behind; daily checkpoints."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from countersign.platform import checkpoints, queues
+from countersign.platform.db import Database, database
+from countersign.platform.outbox import Outbox
+from countersign.platform.settings import DatabaseSettings, load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(DatabaseSettings):
+    audit_bucket: str
+    drafts_queue_url: str
+    outbound_queue_url: str
+    relay_queue_url: str
+
+
+@functools.cache
+def _ready() -> tuple[Settings, Database, Outbox]:
+    settings = load(Settings)
+    store = database(settings)
+    urls = {
+        "drafts": settings.drafts_queue_url,
+        "outbound": settings.outbound_queue_url,
+        "relay": settings.relay_queue_url,
+    }
+    return settings, store, Outbox(store, urls)
+
+
+def lambda_handler(event: dict[str, Any], context: object) -> None:
+    """Sweep once, however many checks or whichever schedule asked for it."""
+    settings, store, outbox = _ready()
+    if outbox.sweep():
+        queues.send(settings.relay_queue_url, [{"check": "outbox"}], queues.MAX_DELAY_SECONDS)
+    if "Records" not in event:
+        checkpoints.take(store, settings.audit_bucket, datetime.now(UTC))

@@ -1,0 +1,64 @@
+"""Making the call that a claim gives the right to: outside any transaction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from countersign.channels import keys
+from countersign.channels.deliveries import Claim
+from countersign.channels.messages import Outgoing, SendResult, Unreached
+from countersign.channels.providers import ProviderSettings, provider_module
+from countersign.platform import secrets
+from countersign.platform.errors import CountersignError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendingSettings(ProviderSettings):
+    """What a function that sends must know."""
+
+    public_url: str
+    channel_key_secret_id: str
+    channel_secrets_prefix: str
+
+
+def send(claim: Claim, settings: SendingSettings) -> SendResult:
+    """Try once to send what was claimed; whatever happens is in the result."""
+    module = provider_module(claim.channel.provider)
+    try:
+        outgoing, credentials = _outgoing(claim, settings), _credentials(claim, settings)
+    except CountersignError as error:
+        return Unreached(error.detail)
+    return module.send(outgoing, credentials, settings)
+
+
+def look_up(claim: Claim, settings: SendingSettings) -> list[str]:
+    """The provider's ids of what equals the claimed delivery. Raises `Unavailable`."""
+    module = provider_module(claim.channel.provider)
+    outgoing = _outgoing(claim, settings)
+    credentials = _credentials(claim, settings)
+    return module.look_up(outgoing, credentials, settings, claim.started_at)
+
+
+def _credentials(claim: Claim, settings: SendingSettings) -> dict[str, str]:
+    return secrets.secret_json(settings.channel_secrets_prefix + str(claim.channel.id))
+
+
+def _outgoing(claim: Claim, settings: SendingSettings) -> Outgoing:
+    delivery, channel = claim.delivery, claim.channel
+    key = keys.make(
+        keys.ChannelKey(channel.provider, channel.id, channel.organization_id),
+        secrets.secret(settings.channel_key_secret_id).current,
+    )
+    return Outgoing(
+        delivery_id=delivery.id,
+        attempt_id=claim.attempt_id,
+        channel_id=channel.id,
+        organization_id=channel.organization_id,
+        channel_key=key,
+        sender=delivery.sender,
+        recipient=delivery.recipient,
+        text=delivery.payload["text"],
+        html=delivery.payload.get("html"),
+        external_conversation_id=delivery.payload.get("conversation"),
+        callback_url=f"{settings.public_url}/webhooks/{key}?attempt={claim.attempt_id}",
+    )

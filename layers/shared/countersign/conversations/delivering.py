@@ -1,0 +1,55 @@
+"""Sending one delivery: claim it, call the provider, settle it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+from countersign.channels import deliveries, sending
+from countersign.channels.deliveries import Claim
+from countersign.channels.sending import SendingSettings
+from countersign.channels.tables import Delivery, DeliveryState
+from countersign.conversations import locking, outbound
+from countersign.platform.db import TenantSession
+from countersign.platform.outbox import Outbox
+
+
+def deliver(
+    outbox: Outbox,
+    settings: SendingSettings,
+    organization_id: UUID,
+    delivery_id: UUID,
+    look_up: int | None = None,
+) -> DeliveryState | None:
+    """Try once to send a delivery, or with `look_up` to find out what became of an `unknown` one.
+
+    Returns the state it moved to, None if it did not move. Raises `Unavailable` to be tried again.
+    """
+    with outbox.transaction(organization_id) as session:
+        conversation = locking.lock_of_delivery(session, delivery_id)
+        claimed = deliveries.claim(session, delivery_id, _now(), look_up)
+        if isinstance(claimed, Delivery):
+            outbound.record_outcome(session, conversation, claimed, _now())
+    if not isinstance(claimed, Claim):
+        return claimed.status if claimed else None
+    settle = _call(claimed, settings)
+    with outbox.transaction(organization_id) as session:
+        conversation = locking.lock_of_delivery(session, delivery_id)
+        moved = settle(session)
+        if moved:
+            outbound.record_outcome(session, conversation, moved, _now())
+    return moved.status if moved else None
+
+
+def _call(claimed: Claim, settings: SendingSettings) -> Callable[[TenantSession], Delivery | None]:
+    """Ask the provider, outside any transaction; returns what stores its answer."""
+    if claimed.look_up is None:
+        result = sending.send(claimed, settings)
+        return lambda session: deliveries.settle(session, claimed, result, _now())
+    found = sending.look_up(claimed, settings)
+    return lambda session: deliveries.settle_look_up(session, claimed, found, _now())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,147 @@
+"""What we say, and what becomes of it: messages out, taken back, sent, failed.
+
+Callers hold the lock on the conversation's row.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+
+from countersign.channels import deliveries
+from countersign.channels.tables import Channel, Delivery
+from countersign.conversations.tables import Conversation, Message, Notification
+from countersign.people import directory
+from countersign.platform import audit
+from countersign.platform.db import TenantSession
+from countersign.platform.errors import Conflict
+from countersign.platform.ids import new_id
+
+SYSTEM = audit.Actor("system", "countersign")
+
+
+def say(
+    session: TenantSession,
+    conversation: Conversation,
+    text: str,
+    author: UUID,
+    not_before: datetime,
+    now: datetime,
+) -> tuple[Message, Delivery]:
+    """Add a message of ours, and put its delivery on the ledger.
+
+    Raises `Conflict` if the customer must not be written to.
+    """
+    if directory.is_suppressed(session, conversation.customer_address):
+        raise Conflict("The customer's address is suppressed: it must not be written to.")
+    channel = session.get_one(Channel, (session.organization_id, conversation.channel_id))
+    message = _add_message(session, conversation, text, author, now)
+    session.flush()
+    delivery = deliveries.queue(
+        session,
+        channel_id=channel.id,
+        conversation_id=conversation.id,
+        message_id=message.id,
+        sender=channel.external_id,
+        recipient=conversation.customer_address,
+        payload={"text": text, "conversation": conversation.external_id},
+        not_before=not_before,
+    )
+    conversation.waiting_since = None
+    conversation.last_message_at = now
+    conversation.latest_message_id = message.id
+    return message, delivery
+
+
+def _add_message(
+    session: TenantSession, conversation: Conversation, text: str, author: UUID, now: datetime
+) -> Message:
+    message = Message(
+        organization_id=session.organization_id,
+        id=new_id(),
+        conversation_id=conversation.id,
+        channel_id=conversation.channel_id,
+        direction="outbound",
+        role="assistant",
+        body_text=text,
+        body_salt=audit.new_salt(),
+        author_user_id=author,
+        sent_at=now,
+    )
+    session.add(message)
+    return message
+
+
+def take_back(
+    session: TenantSession, conversation: Conversation, message_id: UUID, now: datetime
+) -> None:
+    """Hide a message that was never handed over; the conversation waits for us again."""
+    message = session.get_one(Message, (session.organization_id, message_id))
+    message.cancelled_at = now
+    session.flush()
+    newest = session.scalar(
+        select(Message.id)
+        .where(Message.organization_id == session.organization_id)
+        .where(Message.conversation_id == conversation.id)
+        .where(Message.cancelled_at.is_(None))
+        .order_by(Message.created_at.desc(), Message.id.desc())
+        .limit(1)
+    )
+    conversation.latest_message_id = newest
+    conversation.waiting_since = conversation.waiting_since or conversation.latest_inbound_at
+
+
+def record_outcome(
+    session: TenantSession, conversation: Conversation, delivery: Delivery, now: datetime
+) -> None:
+    """Write down what became of a delivery, and let the conversation wait for us if it went wrong."""
+    audit.append(session, conversation.id, [_outcome(delivery)], now)
+    if delivery.status in ("failed", "unknown"):
+        conversation.waiting_since = conversation.waiting_since or now
+        notify_author(session, delivery, f"delivery_{delivery.status}")
+    elif delivery.status == "cancelled" and delivery.message_id:
+        take_back(session, conversation, delivery.message_id, now)
+        notify_author(session, delivery, "delivery_cancelled")
+    else:
+        _went_out(session, conversation, delivery)
+
+
+def _went_out(session: TenantSession, conversation: Conversation, delivery: Delivery) -> None:
+    """The customer has it, whatever we thought before: show it, and wait for it no longer."""
+    message = session.get_one(Message, (session.organization_id, delivery.message_id))
+    message.cancelled_at = None
+    if conversation.latest_message_id == message.id:
+        conversation.waiting_since = None
+
+
+def _outcome(delivery: Delivery) -> audit.Event:
+    return audit.Event(
+        f"delivery.{delivery.status}",
+        SYSTEM,
+        {
+            "delivery_id": str(delivery.id),
+            "message_id": str(delivery.message_id),
+            "provider_message_id": delivery.provider_message_id,
+            "reason_code": delivery.reason_code,
+            "attempts": delivery.attempts,
+        },
+    )
+
+
+def notify_author(session: TenantSession, delivery: Delivery, type_: str) -> None:
+    """Tell who wrote or approved a message what became of it."""
+    message = session.get_one(Message, (session.organization_id, delivery.message_id))
+    session.add(
+        Notification(
+            organization_id=session.organization_id,
+            user_id=message.author_user_id,
+            type=type_,
+            payload={
+                "conversation_id": str(delivery.conversation_id),
+                "message_id": str(delivery.message_id),
+                "reason_code": delivery.reason_code,
+            },
+        )
+    )

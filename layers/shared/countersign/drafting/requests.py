@@ -1,0 +1,186 @@
+"""Draft requests: opened by a message, leased by a worker, settled with what came of them.
+
+The caller holds the lock on the conversation's row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+
+from countersign.conversations.tables import Message
+from countersign.drafting.tables import Draft, DraftRequest
+from countersign.identity.tables import OrganizationSettings
+from countersign.models.tables import ModelUsage
+from countersign.platform import outbox
+from countersign.platform.db import TenantSession
+from countersign.platform.errors import NotFound, Unavailable
+from countersign.platform.ids import new_id
+
+LEASE = timedelta(seconds=120)
+"""Longer than both model calls and the function's own timeout."""
+MAX_ATTEMPTS = 5
+CONTEXT_MESSAGES = 12
+"""How many of a conversation's newest messages a model is shown."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A leased request with all that writing a draft needs, read in the lease's transaction."""
+
+    request: DraftRequest
+    messages: tuple[Message, ...]
+    """The newest of the conversation, oldest first; the last is the one to answer."""
+
+
+def open_request(
+    session: TenantSession,
+    conversation_id: UUID,
+    message_id: UUID,
+    now: datetime,
+    revision: int = 1,
+) -> DraftRequest:
+    """Ask for a draft on a message, after the organization's debounce time."""
+    settings = session.get_one(OrganizationSettings, session.organization_id)
+    request = DraftRequest(
+        organization_id=session.organization_id,
+        id=new_id(),
+        conversation_id=conversation_id,
+        trigger_message_id=message_id,
+        revision=revision,
+        not_before=now + timedelta(seconds=settings.debounce_seconds),
+    )
+    session.add(request)
+    _promise(session, request)
+    return request
+
+
+def supersede(session: TenantSession, conversation_id: UUID, reason: str) -> None:
+    """End what is being drafted in a conversation: it no longer answers the latest message."""
+    session.execute(
+        update(DraftRequest)
+        .where(DraftRequest.organization_id == session.organization_id)
+        .where(DraftRequest.conversation_id == conversation_id)
+        .where(DraftRequest.status.in_(("waiting", "drafting")))
+        .values(status="superseded", reason=reason)
+    )
+
+
+def supersede_drafts(session: TenantSession, conversation_id: UUID) -> list[UUID]:
+    """Make the pending draft of a conversation, if any, superseded; returns its id."""
+    superseded = session.scalars(
+        update(Draft)
+        .where(Draft.organization_id == session.organization_id)
+        .where(Draft.conversation_id == conversation_id)
+        .where(Draft.status == "pending")
+        .values(status="superseded")
+        .returning(Draft.id)
+    )
+    return list(superseded)
+
+
+def conversation_of(session: TenantSession, request_id: UUID) -> UUID:
+    """The id of the conversation that a request is in, to lock it first. Raises `NotFound`."""
+    found = session.scalar(
+        select(DraftRequest.conversation_id)
+        .where(DraftRequest.organization_id == session.organization_id)
+        .where(DraftRequest.id == request_id)
+    )
+    if found is None:
+        raise NotFound("There is no such draft request here.")
+    return found
+
+
+def claim(session: TenantSession, request_id: UUID, now: datetime) -> Job | None:
+    """Lease a request that is due; None where there is nothing to do (any more, or yet).
+
+    Raises `Unavailable` while another worker holds the lease: the queue tries again.
+    """
+    request = locked(session, request_id)
+    if request is None or request.status not in ("waiting", "drafting"):
+        return None
+    if request.not_before > now:
+        _promise(session, request)
+        return None
+    if request.status == "drafting" and request.leased_until and request.leased_until > now:
+        raise Unavailable("Another worker is drafting this.")
+    if request.attempts >= MAX_ATTEMPTS:
+        request.status, request.reason = "failed", "too_many_attempts"
+        return None
+    if _spent_today(session, now) >= _budget(session):
+        request.status, request.reason = "abstained", "daily_budget_spent"
+        return None
+    request.status = "drafting"
+    request.fence += 1
+    request.attempts += 1
+    request.leased_until = now + LEASE
+    return Job(request, _context(session, request))
+
+
+def locked(session: TenantSession, request_id: UUID) -> DraftRequest | None:
+    """The request, its row locked, as it is now."""
+    return session.scalars(
+        select(DraftRequest)
+        .where(DraftRequest.organization_id == session.organization_id)
+        .where(DraftRequest.id == request_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+
+
+def retry(session: TenantSession, request: DraftRequest, after: timedelta, now: datetime) -> None:
+    """Give a leased request back, to be tried again later."""
+    request.status, request.leased_until = "waiting", None
+    request.not_before = now + after
+    _promise(session, request)
+
+
+def next_revision(session: TenantSession, message_id: UUID) -> int:
+    """The number that another request for the same message gets."""
+    newest = session.scalar(
+        select(func.max(DraftRequest.revision))
+        .where(DraftRequest.organization_id == session.organization_id)
+        .where(DraftRequest.trigger_message_id == message_id)
+    )
+    return (newest or 0) + 1
+
+
+def _promise(session: TenantSession, request: DraftRequest) -> None:
+    body: dict[str, Any] = {
+        "organization_id": str(session.organization_id),
+        "draft_request_id": str(request.id),
+    }
+    outbox.enqueue(session, "drafts", body, request.not_before)
+
+
+def _spent_today(session: TenantSession, now: datetime) -> int:
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    spent = session.scalar(
+        select(func.coalesce(func.sum(ModelUsage.cost_microusd), 0))
+        .where(ModelUsage.organization_id == session.organization_id)
+        .where(ModelUsage.created_at >= midnight)
+    )
+    return int(spent or 0)
+
+
+def _budget(session: TenantSession) -> int:
+    settings = session.get_one(OrganizationSettings, session.organization_id)
+    return settings.daily_model_budget_microusd
+
+
+def _context(session: TenantSession, request: DraftRequest) -> tuple[Message, ...]:
+    newest = session.scalars(
+        select(Message)
+        .where(Message.organization_id == session.organization_id)
+        .where(Message.conversation_id == request.conversation_id)
+        .where(Message.cancelled_at.is_(None))
+        .order_by(Message.sent_at.desc(), Message.id.desc())
+        .limit(CONTEXT_MESSAGES)
+    ).all()
+    trigger = session.get_one(Message, (session.organization_id, request.trigger_message_id))
+    before = [message for message in reversed(newest) if message.id != trigger.id]
+    return (*before, trigger)

@@ -1,0 +1,77 @@
+"""The revision token: what a reviewer saw when they decided.
+
+It names the draft's text, the conversation's last message, its recipients and the versions of the
+draft's sources, each by a short digest, so that what has changed since can be told by name. It is
+no secret and proves nothing: the parts are made anew and compared.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from uuid import UUID
+
+from sqlalchemy import select
+
+from countersign.conversations.tables import Conversation, Participant
+from countersign.drafting.tables import Draft
+from countersign.knowledge import passages
+from countersign.platform.db import TenantSession
+from countersign.platform.errors import Invalid, Stale
+
+_PARTS = ("text", "last_message", "recipients", "sources")
+
+
+def recipients(session: TenantSession, conversation: Conversation) -> list[str]:
+    """Whom a reply goes to: the customer, then whoever is copied."""
+    copied = session.scalars(
+        select(Participant.address)
+        .where(Participant.organization_id == session.organization_id)
+        .where(Participant.conversation_id == conversation.id)
+        .where(Participant.role == "copied")
+        .order_by(Participant.address)
+    )
+    return [conversation.customer_address, *copied]
+
+
+def token(session: TenantSession, conversation: Conversation, draft: Draft) -> str:
+    """The revision token of a draft as it stands now."""
+    return base64.urlsafe_b64encode(
+        json.dumps(_parts(session, conversation, draft)).encode()
+    ).decode()
+
+
+def check(session: TenantSession, conversation: Conversation, draft: Draft, seen: str) -> None:
+    """Raises `Stale` with the names of the parts that changed, `Invalid` for what is no token."""
+    then, now = _read(seen), _parts(session, conversation, draft)
+    changed = [part for part in _PARTS if then[part] != now[part]]
+    if changed:
+        raise Stale(
+            f"Since you read the draft this has changed: {', '.join(changed)}. Read it again.",
+            changed=changed,
+        )
+
+
+def _read(seen: str) -> dict[str, str]:
+    try:
+        parts = json.loads(base64.urlsafe_b64decode(seen.encode("ascii")))
+        return {part: str(parts[part]) for part in _PARTS}
+    except (ValueError, KeyError, TypeError):
+        raise Invalid("revision_token is not one that this API gave out.") from None
+
+
+def _parts(session: TenantSession, conversation: Conversation, draft: Draft) -> dict[str, str]:
+    documents = {UUID(source["document_id"]) for source in draft.top_sources}
+    versions = passages.versions(session, documents) if documents else {}
+    named = sorted(f"{document}:{versions.get(document)}" for document in documents)
+    return {
+        "text": _digest(draft.suggested_text),
+        "last_message": str(conversation.latest_message_id),
+        "recipients": _digest("\n".join(recipients(session, conversation))),
+        "sources": _digest("\n".join(named)),
+    }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

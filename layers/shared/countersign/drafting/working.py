@@ -1,0 +1,35 @@
+"""Drafting one reply: lease the request, write, settle."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from countersign.conversations import locking
+from countersign.drafting import requests, results
+from countersign.drafting.writing import Writer, Written
+from countersign.models.errors import ModelError
+from countersign.platform.outbox import Outbox
+
+
+def work(outbox: Outbox, writer: Writer, organization_id: UUID, request_id: UUID) -> None:
+    """Write the draft that a request asks for, if it is due and still wanted.
+
+    Raises `Unavailable` while another worker holds the request, `NotFound` if there is none.
+    """
+    with outbox.transaction(organization_id) as session:
+        locking.lock(session, requests.conversation_of(session, request_id))
+        job = requests.claim(session, request_id, _now())
+    if job is None:
+        return
+    try:
+        outcome: Written | ModelError = writer.write(job)
+    except ModelError as error:
+        outcome = error
+    with outbox.transaction(organization_id) as session:
+        conversation = locking.lock(session, job.request.conversation_id)
+        results.settle(session, conversation, job, outcome, _now())
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

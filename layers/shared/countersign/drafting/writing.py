@@ -1,0 +1,200 @@
+"""From a leased request to a grounded answer: embed, retrieve, ask, check. No transaction is open
+while a model is called; what the model answers is data until it has been checked."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from countersign.conversations.tables import Message
+from countersign.drafting.prompts import REPLY, prompt
+from countersign.drafting.requests import Job
+from countersign.knowledge import passages
+from countersign.knowledge.passages import Passage
+from countersign.models import ChatModel, EmbeddingModel, ModelSettings, tokens
+from countersign.models.errors import ModelMalformed
+from countersign.models.spaces import space_of
+from countersign.models.vectors import padded
+from countersign.platform.db import Database
+
+SOURCES = 6
+MESSAGE_CHARACTERS = 4000
+"""How much of each message a model is shown."""
+ANSWER_TOKENS = 800
+_REASON = re.compile(r"[a-z_]{1,64}")
+
+
+class Citation(BaseModel):
+    """Words of a source that a claim rests on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    source: str
+    quote: str = Field(min_length=1)
+
+
+class Answer(BaseModel):
+    """What the prompt asks a model for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    abstain: bool
+    reason: str | None
+    answer: str = Field(max_length=16_000)
+    citations: list[Citation] = Field(max_length=20)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one call cost."""
+
+    kind: str
+    model_key: str
+    prompt_version: str | None
+    input_tokens: int
+    output_tokens: int
+    cost_microusd: int
+
+
+@dataclass(frozen=True)
+class Written:
+    """What came of a request: a text with its sources, or a reason for none; and what it cost.
+
+    `malformed` says what was wrong with an answer that is not used.
+    """
+
+    text: str | None
+    top_sources: list[dict[str, Any]]
+    reason: str | None
+    malformed: str | None
+    model_key: str
+    usage: tuple[Usage, ...]
+
+
+class Writer:
+    """Writes drafts with the models of its settings."""
+
+    def __init__(
+        self,
+        database: Database,
+        chat: ChatModel,
+        embedding: EmbeddingModel,
+        settings: ModelSettings,
+    ) -> None:
+        self._database = database
+        self._chat = chat
+        self._embedding = embedding
+        self._settings = settings
+        self.model_key = f"{chat.provider}/{chat.model}"
+
+    def write(self, job: Job) -> Written:
+        """Answer the last message of `job` from the organization's knowledge.
+
+        Raises the errors of `models.errors` where a model did not answer.
+        """
+        question = job.messages[-1].body_text[:MESSAGE_CHARACTERS].strip()
+        if not question:
+            return self._nothing("empty_message", ())
+        embedded = self._embedding.embed([question], purpose="query")
+        used = self._embedding_usage(embedded.input_tokens)
+        found = self._retrieve(job.request.organization_id, question, embedded.vectors[0])
+        if not found:
+            return self._nothing("no_sources", (used,))
+        answer = self._chat.answer(
+            prompt(REPLY),
+            _shown(job.messages, found),
+            schema=Answer.model_json_schema(),
+            max_output_tokens=ANSWER_TOKENS,
+        )
+        usage = (used, self._chat_usage(answer.input_tokens, answer.output_tokens))
+        return self._checked(answer.text, found, usage)
+
+    def _retrieve(
+        self, organization_id: UUID, question: str, vector: Sequence[float]
+    ) -> list[Passage]:
+        with self._database.tenant(organization_id) as session:
+            space = space_of(session, self._embedding)
+            return passages.find(session, question, padded(vector), space, SOURCES)
+
+    def _checked(self, text: str, found: list[Passage], usage: tuple[Usage, ...]) -> Written:
+        try:
+            answer = Answer.model_validate_json(text)
+            if answer.abstain:
+                return self._nothing(answer.reason or "no_source_answers", usage)
+            sources = _verified(answer, found)
+        except (ValidationError, ModelMalformed) as error:
+            return Written(None, [], None, _fault(error), self.model_key, usage)
+        return Written(answer.answer.strip(), sources, None, None, self.model_key, usage)
+
+    def _nothing(self, reason: str, usage: tuple[Usage, ...]) -> Written:
+        known = reason if _REASON.fullmatch(reason) else "no_source_answers"
+        return Written(None, [], known, None, self.model_key, usage)
+
+    def _embedding_usage(self, count: int) -> Usage:
+        key = f"{self._embedding.provider}/{self._embedding.model}"
+        cost = tokens.cost(count, self._settings.embedding_price)
+        return Usage("embedding", key, None, count, 0, cost)
+
+    def _chat_usage(self, asked: int, answered: int) -> Usage:
+        cost = tokens.cost(asked, self._settings.chat_input_price)
+        cost += tokens.cost(answered, self._settings.chat_output_price)
+        return Usage("chat", self.model_key, REPLY, asked, answered, cost)
+
+
+def _shown(messages: Sequence[Message], found: list[Passage]) -> str:
+    conversation = [
+        {
+            "from": "customer" if message.direction == "inbound" else "us",
+            "text": message.body_text[:MESSAGE_CHARACTERS],
+        }
+        for message in messages
+    ]
+    sources = [
+        {"id": f"S{number}", "title": passage.title, "text": passage.text}
+        for number, passage in enumerate(found, 1)
+    ]
+    return json.dumps({"conversation": conversation, "sources": sources}, ensure_ascii=False)
+
+
+def _verified(answer: Answer, found: list[Passage]) -> list[dict[str, Any]]:
+    """The sources of an answer, each quote found where it is said to be.
+
+    Raises `ModelMalformed` for an empty or uncited answer, and for a citation that does not hold.
+    """
+    if not answer.answer.strip() or not answer.citations:
+        raise ModelMalformed("The answer is empty or cites nothing.")
+    if "\x00" in answer.answer:
+        raise ModelMalformed("The answer has a NUL character, which no text may have.")
+    by_id = {f"S{number}": passage for number, passage in enumerate(found, 1)}
+    return [_source(citation, by_id.get(citation.source)) for citation in answer.citations]
+
+
+def _source(citation: Citation, passage: Passage | None) -> dict[str, Any]:
+    if passage is None:
+        raise ModelMalformed("The answer cites a source that it was not given.")
+    at = passage.text.find(citation.quote)
+    if at < 0:
+        raise ModelMalformed("The answer quotes words that its source does not have.")
+    start = passage.start + at
+    return {
+        "document_id": str(passage.document_id),
+        "document_version": passage.document_version,
+        "title": passage.title,
+        "source_url": passage.source_url,
+        "chunk_id": str(passage.chunk_id),
+        "span": [start, start + len(citation.quote)],
+        "quote": citation.quote,
+        "score": passage.score,
+    }
+
+
+def _fault(error: ValidationError | ModelMalformed) -> str:
+    if isinstance(error, ModelMalformed):
+        return error.detail
+    return f"The answer is not of the shape that was asked for ({error.error_count()} faults)."
