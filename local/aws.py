@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 INTERPRETER = CHECKOUT / ".local" / "aws" / "bin" / "python"
+SAM = CHECKOUT / ".local" / "sam"
 SERVER = Path(__file__).with_name("aws_server.py")
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
@@ -82,7 +84,7 @@ class Aws:
 
 
 @contextmanager
-def running(state: State, interpreter: Path = INTERPRETER) -> Iterator[Aws]:
+def running(state: State) -> Iterator[Aws]:
     """Run the emulator with its state below `state`; stop it so that it saves that state."""
     port = state.port("aws", USUAL_PORT)
     folder = state.folder / "aws"
@@ -92,7 +94,7 @@ def running(state: State, interpreter: Path = INTERPRETER) -> Iterator[Aws]:
     with processes.child(
         state,
         "aws",
-        [str(interpreter), "-I", str(SERVER), str(port), str(folder / "layers")],
+        [str(INTERPRETER), "-I", str(SERVER), str(port), str(folder / "layers"), _sam_packages()],
         environment=_environment(state, folder, temporary, port),
         folder=folder,
     ) as process:
@@ -100,6 +102,11 @@ def running(state: State, interpreter: Path = INTERPRETER) -> Iterator[Aws]:
         processes.wait_for(process, f"{aws.endpoint}/_ministack/ready", state.logs / "aws.log")
         yield aws
     shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sam_packages() -> str:
+    python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    return str(SAM / "lib" / python / "site-packages")
 
 
 def _environment(state: State, folder: Path, temporary: Path, port: int) -> dict[str, str]:

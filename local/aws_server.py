@@ -39,6 +39,7 @@ PRIVATE_NAMES = {
     "ministack.core.responses": ("set_request_account_id", "set_request_region"),
     "ministack.core.persistence": ("save_all",),
     "ministack.app": ("app", "_build_persistence_save_dict"),
+    "samtranslator.translator.transform": ("transform",),
 }
 UNUSED_LAYER_SECONDS = 14 * 86400
 
@@ -50,8 +51,11 @@ _unpacking = threading.Lock()
 
 
 def main() -> None:
-    """Serve on 127.0.0.1 at the port given as the first argument, layers in the folder after it."""
+    """Serve on 127.0.0.1; arguments: port, folder of unpacked layers, SAM's site-packages."""
     port, layers = int(sys.argv[1]), Path(sys.argv[2])
+    # ministack needs SAM's translator. It is SAM's own, out of the sight of the functions, which
+    # would else find its pydantic where their layers lack theirs.
+    sys.path.append(sys.argv[3])
     require_private_names()
     remove_unused(layers)
     read_layers_from(layers)
