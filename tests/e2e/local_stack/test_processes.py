@@ -54,11 +54,13 @@ def test_a_child_ends_with_the_block_and_so_does_what_it_started(state: State) -
 
 
 def test_a_child_of_a_killed_run_is_stopped_before_the_next(state: State) -> None:
-    orphan = psutil.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.DEVNULL)
+    child = subprocess.Popen([sys.executable, "-c", SLEEPER], stdout=subprocess.DEVNULL)
+    orphan = psutil.Process(child.pid)
     noted = {"pid": orphan.pid, "created": orphan.create_time()}
     state.write("processes", {"sleeper": noted})
     with start(state, SLEEPER):
-        orphan.wait(0)
+        assert not orphan.is_running()
+    child.wait()
     assert state.read("processes") == {}
 
 
