@@ -1,0 +1,123 @@
+"""What passes between the channels room and its providers: the words that every provider shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+Status: TypeAlias = Literal["sent", "delivered", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookRequest:
+    """A request as it was sent: the public URL with its query, header names in lower case."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class Media:
+    """A file of a message, at its provider."""
+
+    url: str
+    mime_type: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class InboundMessage:
+    """A message to us. Addresses are the provider's own, such as `+15550100` or `whatsapp:+1555…`.
+
+    `provider_event_id` is the same for each telling of one event; `external_id` names the message
+    and `conversation_external_id` the conversation, both within the channel.
+    """
+
+    provider_event_id: str
+    external_id: str
+    conversation_external_id: str
+    sender: str
+    sender_name: str | None = None
+    recipient: str | None = None
+    subject: str | None = None
+    text: str
+    sent_at: datetime
+    media: tuple[Media, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryStatus:
+    """What a provider says became of a message of ours, named by one or more of its three ids."""
+
+    provider_event_id: str
+    status: Status
+    attempt_id: UUID | None = None
+    delivery_id: UUID | None = None
+    provider_message_id: str | None = None
+    error_code: str | None = None
+    error_reason: str | None = None
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outgoing:
+    """One try at sending one delivery; status events are asked for at `callback_url`."""
+
+    delivery_id: UUID
+    attempt_id: UUID
+    channel_id: UUID
+    organization_id: UUID
+    channel_key: str = field(repr=False)
+    sender: str
+    recipient: str
+    text: str = field(repr=False)
+    html: str | None = field(default=None, repr=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    external_conversation_id: str | None = None
+    callback_url: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The provider took the message."""
+
+    provider_message_id: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The provider will never take this message; its own code and reason."""
+
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Throttled:
+    """The provider asks to try later: after `retry_after` seconds, if it said so."""
+
+    retry_after: float | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unreached:
+    """The provider surely never saw the message."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """The provider may have taken the message."""
+
+    reason: str
+
+
+SendResult: TypeAlias = Accepted | Refused | Throttled | Unreached | Unknown

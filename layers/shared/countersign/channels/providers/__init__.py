@@ -1,0 +1,87 @@
+"""The providers, each a module with the same few functions, imported when it is first used.
+
+A new provider is a file here and a line in `MODULES`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from countersign.channels.messages import (
+    DeliveryStatus,
+    InboundMessage,
+    Outgoing,
+    SendResult,
+    WebhookRequest,
+)
+from countersign.platform.errors import NotFound
+
+MODULES = {
+    "api": "countersign.channels.providers.api",
+    "twilio": "countersign.channels.providers.twilio",
+}
+
+Credentials = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderSettings:
+    """Where providers' own APIs are; for the settings of a function that sends."""
+
+    twilio_api_url: str = "https://api.twilio.com"
+
+
+class Provider(Protocol):
+    """What every provider's module holds."""
+
+    PARSED_HEADERS: tuple[str, ...]
+    """The request headers that `parse` reads, in lower case."""
+    ANSWER: tuple[str, str]
+    """Content type and body of the answer to an accepted request."""
+    RESEND_IS_SAFE: bool
+    """Whether the receiver tells a second try of a delivery from another one."""
+
+    def verify(
+        self, request: WebhookRequest, credentials: Sequence[Credentials], now: datetime
+    ) -> None:
+        """Raise `Unauthenticated` unless one of `credentials` (newest first) signed `request`."""
+
+    def check(self, request: WebhookRequest) -> None:
+        """Raise `Invalid` if a verified `request` is to be refused at the door."""
+
+    def parse(self, request: WebhookRequest) -> list[InboundMessage | DeliveryStatus]:
+        """What a verified `request` tells; raises `Invalid` if that cannot be read."""
+
+    def send(
+        self, delivery: Outgoing, credentials: Credentials, settings: ProviderSettings
+    ) -> SendResult:
+        """Try once to send `delivery`."""
+
+    def look_up(
+        self,
+        delivery: Outgoing,
+        credentials: Credentials,
+        settings: ProviderSettings,
+        since: datetime,
+    ) -> list[str]:
+        """The provider's ids of what it took since then that equals `delivery`.
+
+        Raises `Unavailable` if the provider does not tell.
+        """
+
+
+def provider_module(name: str) -> Provider:
+    """The provider of that name; raises `NotFound`."""
+    if name not in MODULES:
+        raise NotFound(f"There is no provider {name}; there are: {', '.join(MODULES)}.")
+    return cast(Provider, importlib.import_module(MODULES[name]))
+
+
+if TYPE_CHECKING:
+    from countersign.channels.providers import api, twilio
+
+    _conform: tuple[Provider, ...] = (api, twilio)
