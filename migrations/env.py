@@ -1,4 +1,4 @@
-"""How Alembic runs here: on the connection that the caller hands over, one transaction a revision."""
+"""How Alembic runs here: on the connection handed over, one transaction a revision."""
 
 from alembic import context
 

@@ -111,8 +111,8 @@ def upgrade() -> None:
             membership_ended_at timestamptz
         )
         LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-            SELECT k.organization_id, k.user_id, k.secret_hash, k.scopes, k.expires_at, k.revoked_at,
-                   m.ended_at
+            SELECT k.organization_id, k.user_id, k.secret_hash, k.scopes, k.expires_at,
+                   k.revoked_at, m.ended_at
             FROM public.api_keys k
             LEFT JOIN public.organization_memberships m
                 ON m.organization_id = k.organization_id AND m.user_id = k.user_id

@@ -19,7 +19,8 @@ def upgrade() -> None:
             organization_id uuid NOT NULL REFERENCES organizations (id),
             id uuid NOT NULL,
             type text NOT NULL CONSTRAINT ck_channels_type CHECK (type IN (
-                'email', 'chat', 'shopify', 'slack', 'whatsapp', 'sms', 'messenger', 'instagram', 'api'
+                'email', 'chat', 'shopify', 'slack', 'whatsapp', 'sms', 'messenger', 'instagram',
+                'api'
             )),
             provider text NOT NULL,
             external_id text NOT NULL,

@@ -40,8 +40,10 @@ def upgrade() -> None:
             hash text NOT NULL,
             version integer NOT NULL DEFAULT 1,
             tags text[] NOT NULL DEFAULT '{}',
-            processing_status text NOT NULL DEFAULT 'pending' CONSTRAINT ck_documents_processing_status
-                CHECK (processing_status IN ('pending', 'processing', 'completed', 'failed')),
+            processing_status text NOT NULL DEFAULT 'pending'
+                CONSTRAINT ck_documents_processing_status CHECK (
+                    processing_status IN ('pending', 'processing', 'completed', 'failed')
+                ),
             indexed_at timestamptz,
             next_refresh_at timestamptz,
             metadata jsonb NOT NULL DEFAULT '{}' CHECK (is_small(metadata)),

@@ -96,7 +96,8 @@ def upgrade() -> None:
             type text NOT NULL CONSTRAINT ck_draft_actions_type
                 CHECK (type IN ('approve', 'edit', 'reject')),
             reason_code text CONSTRAINT ck_draft_actions_reason_code CHECK (reason_code IN (
-                'wrong_facts', 'wrong_tone', 'incomplete', 'not_needed', 'handled_elsewhere', 'other'
+                'wrong_facts', 'wrong_tone', 'incomplete', 'not_needed', 'handled_elsewhere',
+                'other'
             )),
             notes text,
             final_text text,

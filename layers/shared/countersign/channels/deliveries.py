@@ -1,5 +1,6 @@
-"""The one ledger of what is sent: queued → sending → sent → delivered | failed | unknown | cancelled.
+"""The one ledger of what is sent.
 
+A delivery is queued → sending → sent → delivered | failed | unknown | cancelled.
 A send is claimed in one transaction, made outside any, and settled in another. The claim raises the
 delivery's fence; a result counts only while its fence is the newest. A crash after the provider may
 have accepted leaves `unknown`: settled by the provider's events, by a look-up that finds exactly

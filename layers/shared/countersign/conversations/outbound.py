@@ -96,7 +96,7 @@ def take_back(
 def record_outcome(
     session: TenantSession, conversation: Conversation, delivery: Delivery, now: datetime
 ) -> None:
-    """Write down what became of a delivery, and let the conversation wait for us if it went wrong."""
+    """Write down what became of a delivery; what went wrong makes the conversation wait."""
     audit.append(session, conversation.id, [_outcome(delivery)], now)
     if delivery.status in ("failed", "unknown"):
         conversation.waiting_since = conversation.waiting_since or now

@@ -27,7 +27,7 @@ def take_in(
     events: Sequence[InboundMessage | DeliveryStatus],
     now: datetime,
 ) -> None:
-    """Let each of a webhook's events take effect, once. Raises `NotFound` for a channel not ours."""
+    """Let each of a webhook's events take effect, once. Raises `NotFound` for no such channel."""
     channel = _channel(session, envelope)
     for event in events:
         if isinstance(event, InboundMessage):

@@ -1,4 +1,4 @@
-"""A conversation has moved on: what was drafted, or approved and not yet handed over, is stopped."""
+"""A conversation has moved on: stop what was drafted, or approved and not yet handed over."""
 
 from __future__ import annotations
 

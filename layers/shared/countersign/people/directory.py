@@ -38,9 +38,7 @@ def person_at(session: TenantSession, address: str, name: str | None) -> UUID:
     )
     known = new.on_conflict_do_update(
         constraint=f"uq_people_{column}",
-        set_={
-            "name": Person.name if name is None else func.coalesce(Person.name, new.excluded.name)
-        },
+        set_={"name": func.coalesce(Person.name, new.excluded.name)},
     )
     return session.execute(known.returning(Person.id)).scalar_one()
 

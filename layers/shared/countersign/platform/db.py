@@ -74,7 +74,7 @@ def enter(session: Session, organization_id: UUID) -> TenantSession:
 
 @functools.cache
 def database(settings: DatabaseSettings) -> Database:
-    """The database of `settings`, connected at its first transaction and kept for the next event."""
+    """The database of `settings`: connected at its first transaction, kept for later events."""
     credentials = secret_json(settings.database_secret_id)
     url = URL.create(
         "postgresql+psycopg",

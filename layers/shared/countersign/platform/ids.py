@@ -1,4 +1,4 @@
-"""Keys: UUIDv7 (RFC 9562, section 5.7), made in Python so that a row's key is known before it exists."""
+"""Keys: UUIDv7 (RFC 9562, section 5.7), made here so that a row's key is known before the row."""
 
 from __future__ import annotations
 

@@ -1,0 +1,138 @@
+"""The path of a message, from the inbound queue to a delivered, recorded reply."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+from countersign.channels import sending
+from countersign.channels.deliveries import Claim
+from countersign.channels.envelope import to_message
+from countersign.channels.messages import Accepted, SendResult
+from countersign.channels.sending import SendingSettings
+from countersign.channels.tables import Delivery
+from countersign.conversations.delivering import deliver
+from countersign.conversations.tables import Conversation, Message
+from countersign.drafting import approvals, revision
+from countersign.drafting.ingestion import ingest
+from countersign.drafting.tables import Draft, DraftRequest, LearningSample
+from countersign.drafting.working import work
+from countersign.platform.tables import AuditEvent, OutboxRow
+from sqlalchemy import func, select
+
+from tests import world
+from tests.conftest import TestDatabase
+from tests.world import MemoryQueues, Tenant, memory_queues
+
+__all__ = ["memory_queues"]
+
+SETTINGS = SendingSettings(public_url="", channel_key_secret_id="", channel_secrets_prefix="")
+
+
+class Path:
+    """Drives one tenant's messages through the functions, step by step."""
+
+    def __init__(self, database: TestDatabase, tenant: Tenant, sent: MemoryQueues) -> None:
+        self.database, self.tenant, self.sent = database, tenant, sent
+        self.outbox, self.writer = world.outbox(database), world.writer(database)
+
+    def receive(self, *envelopes: Any) -> list[str]:
+        records = [
+            (str(number), json.dumps(to_message(envelope, "bucket")))
+            for number, envelope in enumerate(envelopes)
+        ]
+        return ingest(self.outbox, records, "bucket")
+
+    def draft(self) -> None:
+        for body in self.sent.take("drafts"):
+            work(self.outbox, self.writer, UUID(body["organization_id"]), UUID(body["draft_request_id"]))
+
+    def approve(self, final_text: str | None = None) -> approvals.Approved:
+        with self.outbox.transaction(self.tenant.organization_id) as session:
+            draft = session.scalars(select(Draft).where(Draft.status == "pending")).one()
+            conversation = session.get_one(
+                Conversation, (session.organization_id, draft.conversation_id)
+            )
+            from datetime import UTC, datetime
+
+            seen = revision.token(session, conversation, draft)
+            return approvals.approve(
+                session, self.tenant.principal, draft.id, seen, final_text, None, datetime.now(UTC)
+            )
+
+    def send(self) -> list[str | None]:
+        return [
+            deliver(
+                self.outbox,
+                SETTINGS,
+                UUID(body["organization_id"]),
+                UUID(body["delivery_id"]),
+                body.get("look_up"),
+            )
+            for body in self.sent.take("outbound")
+        ]
+
+    def count(self, table: Any, **values: Any) -> int:
+        with self.database.app_rw.tenant(self.tenant.organization_id) as session:
+            return session.scalar(select(func.count()).select_from(table).filter_by(**values)) or 0
+
+
+@pytest.fixture
+def path(database: TestDatabase, memory_queues: MemoryQueues) -> Path:
+    tenant = world.add_tenant(database)
+    world.add_knowledge(database, tenant, ["Returns are free for 30 days. Keep the box."])
+    return Path(database, tenant, memory_queues)
+
+
+def accept(claim: Claim, settings: SendingSettings) -> SendResult:
+    return Accepted(f"id-of-{claim.delivery.id}")
+
+
+def test_a_message_becomes_a_delivered_reply(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "send", accept)
+    assert path.receive(path.tenant.webhook("Can I return my order for free?")) == []
+    path.draft()
+    assert path.count(DraftRequest, status="drafted") == 1
+    approved = path.approve()
+    assert approved.type == "approve"
+    assert path.send() == ["sent"]
+    status = {"delivery_id": str(approved.delivery_id)}
+    event = {"type": "message.delivered", "timestamp": "2026-01-02T03:04:05Z", "data": status}
+    assert path.receive(path.tenant.envelope(event, "e2")) == []
+    assert path.count(Delivery, status="delivered") == 1
+    assert path.count(Message) == 2
+    assert path.count(LearningSample) == 1
+    assert path.count(OutboxRow) == 0
+    with path.database.app_rw.tenant(path.tenant.organization_id) as session:
+        types = session.scalars(select(AuditEvent.type).order_by(AuditEvent.seq)).all()
+        waiting = session.scalars(select(Conversation.waiting_since)).one()
+    assert list(types) == [
+        "message.received",
+        "draft.created",
+        "draft.approved",
+        "delivery.sent",
+        "delivery.delivered",
+    ]
+    assert waiting is None
+
+
+def test_a_message_told_twice_is_one(path: Path) -> None:
+    envelope = path.tenant.webhook("Can I return my order?")
+    path.receive(envelope, envelope)
+    path.receive(envelope)
+    assert (path.count(Message), path.count(DraftRequest)) == (1, 1)
+
+
+def test_a_newer_message_stops_an_approved_reply(path: Path) -> None:
+    path.receive(path.tenant.webhook("Can I return my order?"))
+    path.draft()
+    path.approve("Yes, you can!")
+    path.receive(path.tenant.webhook("And the box?", message_id="m2"))
+    assert path.count(Delivery, status="cancelled") == 1
+    assert path.count(Draft, status="superseded") == 1
+    assert path.count(LearningSample) == 0
+    path.draft()
+    assert path.count(Draft, status="pending") == 1
+    assert path.send() == [None]

@@ -1,0 +1,234 @@
+"""A small world for tests: an organization with people, a channel, knowledge, and queues in memory.
+
+What leaves the process is replaced at its edge: the queues by lists, the chat model by one that
+quotes its first source, the encoder by one that hashes words. Everything between is the product.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from countersign.channels.envelope import Envelope
+from countersign.channels.messages import WebhookRequest
+from countersign.channels.tables import Channel
+from countersign.drafting.writing import Writer
+from countersign.identity import api_keys
+from countersign.identity.api_keys import SCOPES, Principal
+from countersign.identity.tables import (
+    Organization,
+    OrganizationMembership,
+    OrganizationSettings,
+    User,
+)
+from countersign.knowledge.tables import Chunk, ChunkEmbedding, Dataset, Document
+from countersign.models import ChatAnswer, Embeddings, ModelSettings
+from countersign.models.schemas import Purpose
+from countersign.models.spaces import space_of
+from countersign.models.vectors import padded
+from countersign.platform import queues
+from countersign.platform.db import Database, engine
+from countersign.platform.ids import new_id
+from countersign.platform.outbox import Outbox
+
+from tests.conftest import TestDatabase
+
+QUEUE_URLS = {name: name for name in ("inbound", "drafts", "outbound", "relay")}
+MODEL_SETTINGS = ModelSettings(
+    chat_provider="openai",
+    chat_model="quoter",
+    chat_input_price=1.0,
+    chat_output_price=2.0,
+    embedding_provider="openai",
+    embedding_model="hasher",
+    embedding_dimensions=64,
+    embedding_price=0.1,
+)
+
+
+@dataclass
+class MemoryQueues:
+    """Stands in for SQS: what was sent, by queue, with its delay in seconds."""
+
+    sent: dict[str, list[tuple[queues.Body, int]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+
+    def send_delayed(self, queue_url: str, messages: Sequence[tuple[queues.Body, int]]) -> None:
+        # Through JSON, as SQS would: what cannot be written must fail here too.
+        self.sent[queue_url] += [(json.loads(json.dumps(body)), delay) for body, delay in messages]
+
+    def take(self, queue: str) -> list[queues.Body]:
+        """Every message of a queue, delayed or not; the queue is empty afterwards."""
+        return [body for body, _ in self.sent.pop(queue, [])]
+
+
+@pytest.fixture
+def memory_queues(monkeypatch: pytest.MonkeyPatch) -> MemoryQueues:
+    made = MemoryQueues()
+    monkeypatch.setattr(queues, "send_delayed", made.send_delayed)
+    return made
+
+
+class QuotingChat:
+    """Answers with the first sentence of the first source."""
+
+    provider, model = "openai", "quoter"
+
+    def answer(
+        self,
+        system: str,
+        user: str,
+        *,
+        schema: Mapping[str, Any] | None = None,
+        max_output_tokens: int = 1024,
+    ) -> ChatAnswer:
+        quote = json.loads(user)["sources"][0]["text"].split(".")[0]
+        said = {
+            "abstain": False,
+            "reason": None,
+            "answer": f"Hello! {quote}.",
+            "citations": [{"source": "S1", "quote": quote}],
+        }
+        return ChatAnswer(json.dumps(said), 100, 20, self.model)
+
+
+class HashingEncoder:
+    """Adds up a direction for each word: alike texts are near."""
+
+    provider, model, dimensions = "openai", "hasher", 64
+
+    def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embeddings:
+        return Embeddings(tuple(map(self._vector, texts)), 10 * len(texts), self.model)
+
+    def _vector(self, text: str) -> tuple[float, ...]:
+        vector = [1e-3] * self.dimensions
+        for word in text.lower().split():
+            vector[zlib.crc32(word.encode()) % self.dimensions] += 1
+        length = math.hypot(*vector)
+        return tuple(value / length for value in vector)
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """An organization with an agent, their key, and an `api` channel."""
+
+    organization_id: UUID
+    user_id: UUID
+    channel_id: UUID
+    key: str
+    principal: Principal
+
+    def webhook(self, text: str, *, conversation: str = "c1", message_id: str = "m1") -> Envelope:
+        """A verified webhook of the `api` channel, as it comes out of the inbound queue."""
+        body = {
+            "type": "message.received",
+            "timestamp": "2026-01-02T03:04:05Z",
+            "data": {
+                "message_id": message_id,
+                "conversation_id": conversation,
+                "sender": {"address": "ada@example.com", "name": "Ada"},
+                "text": text,
+            },
+        }
+        return self.envelope(body, message_id)
+
+    def envelope(self, body: dict[str, Any], webhook_id: str) -> Envelope:
+        request = WebhookRequest(
+            method="POST",
+            url="https://api.example.com/webhooks/key",
+            headers={"content-type": "application/json", "webhook-id": webhook_id},
+            body=json.dumps(body).encode(),
+            received_at=datetime.now(UTC),
+        )
+        return Envelope(self.organization_id, self.channel_id, "api", "correlation", request)
+
+
+def add_tenant(
+    database: TestDatabase, slug: str = "acme", *, undo_seconds: int = 0, debounce_seconds: int = 0
+) -> Tenant:
+    """Make an organization, as the schema's owner would."""
+    organization_id, user_id, channel_id = new_id(), new_id(), new_id()
+    owner = Database(engine(database.url("app_owner")))
+    with owner.system() as session:
+        session.add(Organization(id=organization_id, slug=slug, name=slug.title()))
+        session.add(User(id=user_id, email=f"agent@{slug}.example", display_name="Agent"))
+        session.flush()
+        session.add(
+            OrganizationSettings(
+                organization_id=organization_id,
+                undo_seconds=undo_seconds,
+                debounce_seconds=debounce_seconds,
+            )
+        )
+        session.add(OrganizationMembership(organization_id=organization_id, user_id=user_id))
+        session.add(
+            Channel(
+                organization_id=organization_id,
+                id=channel_id,
+                type="api",
+                provider="api",
+                external_id=f"{slug}-support",
+                name="API",
+            )
+        )
+        session.flush()
+        expires_at = datetime.now(UTC) + timedelta(days=1)
+        key = api_keys.issue(session, organization_id, user_id, "test", SCOPES, expires_at)
+    owner.engine.dispose()
+    principal = Principal(organization_id, UUID(key.split("_")[1]), user_id, frozenset(SCOPES))
+    return Tenant(organization_id, user_id, channel_id, key, principal)
+
+
+def add_knowledge(database: TestDatabase, tenant: Tenant, texts: Sequence[str]) -> None:
+    """One document of one chunk for each text, embedded by `HashingEncoder`."""
+    encoder = HashingEncoder()
+    with database.app_rw.tenant(tenant.organization_id) as session:
+        own = {"organization_id": tenant.organization_id}
+        dataset = Dataset(**own, id=new_id(), slug="faq", name="FAQ")
+        space = space_of(session, encoder)
+        session.add(dataset)
+        for number, text in enumerate(texts):
+            document = Document(
+                **own,
+                id=new_id(),
+                dataset_id=dataset.id,
+                title=f"Article {number}",
+                content=text,
+                hash=f"{number}",
+                processing_status="completed",
+            )
+            chunk = Chunk(
+                **own,
+                id=new_id(),
+                document_id=document.id,
+                chunk_index=0,
+                start_offset=0,
+                end_offset=len(text),
+                text=text,
+            )
+            vector = padded(encoder.embed([text]).vectors[0])
+            embedding = ChunkEmbedding(
+                **own, embedding_space_id=space, chunk_id=chunk.id, embedding=vector
+            )
+            for row in (document, chunk, embedding):
+                session.add(row)
+                session.flush()
+
+
+def outbox(database: TestDatabase) -> Outbox:
+    """The product's outbox on the test database, with all queues."""
+    return Outbox(database.app_rw, QUEUE_URLS)
+
+
+def writer(database: TestDatabase) -> Writer:
+    """The product's writer with the models of this module."""
+    return Writer(database.app_rw, QuotingChat(), HashingEncoder(), MODEL_SETTINGS)
