@@ -62,7 +62,8 @@ class Gateway:
             connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
             for name, value in _of_the_message(request.headers):
                 connection.putheader(name, value)
-            connection.putheader("Content-Length", str(len(request.body)))
+            if request.header("Content-Length"):
+                connection.putheader("Content-Length", str(len(request.body)))
             connection.endheaders(request.body)
             response = connection.getresponse()
             body = response.read()

@@ -23,11 +23,12 @@ from local.models.sentences import Sentence, sentences
 ENOUGH = 0.52
 """Score below which a sentence does not answer: off-topic questions reach 0.51 at most on the
 sample articles, and questions that an article answers begin at 0.53."""
-NEARLY_AS_GOOD = 0.85
+NEARLY_AS_GOOD = 0.78
 """Share of the best score that a further sentence needs."""
 TITLE_WEIGHT = 0.15
 WORD_WEIGHT = 0.2
 DANGLING_PENALTY = 0.05
+OTHER_CODE_PENALTY = 0.15
 MAX_QUESTIONS = 3
 MAX_CANDIDATES = 24
 MAX_SENTENCE = 400
@@ -40,10 +41,13 @@ _WORD = re.compile(r"[A-Za-z0-9][\w/'-]*")
 _ENDING = re.compile(r"(?<=\w{3})(?:ing|ed|es|s)$")
 _DANGLING = re.compile(r"(?:It|They|That|This|These|Those|Both|Each|Otherwise|In that case)\b")
 _COMMON = frozenset(
-    "a an and are as at be been but by can could did do does for from get got had has have hello hi"
-    " how i if in is it its just me my need no not of on one or our please should so that the them"
-    " there they this to too us was we were what when where which who why will with would you your"
-    "".split()
+    re.findall(
+        r"\w+",
+        "a an and are as at be been but by can could did do does for from get got had has have"
+        " hello hi how i if in is it its just me my need no not of on one or our please should so"
+        " that the them there they this to too us was we were what when where which who why will"
+        " with would you your",
+    )
 )
 
 
@@ -65,7 +69,7 @@ class _Candidate:
 
 
 class Writer:
-    """Answers the last message of a conversation from its sources; safe to share between threads."""
+    """Answers the last message of a conversation; safe to share between threads."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
@@ -87,7 +91,7 @@ class Writer:
         return {
             "abstain": False,
             "reason": None,
-            "answer": " ".join([OPENING, *(_finished(one.sentence.text) for one in chosen), CLOSING]),
+            "answer": " ".join([OPENING, *map(_finished, chosen), CLOSING]),
             "citations": [{"source": one.source.id, "quote": one.sentence.text} for one in chosen],
         }
 
@@ -107,8 +111,8 @@ class Writer:
         meant = told @ asked + TITLE_WEIGHT * (vectors[len(texts) + 1 :] @ asked)
         shared = _shared_words(question, candidates)
         return [
-            round(float(close) + WORD_WEIGHT * share - DANGLING_PENALTY * _dangles(text), 4)
-            for close, share, text in zip(meant, shared, texts, strict=True)
+            round(float(close) + WORD_WEIGHT * share - _penalty(question, one), 4)
+            for close, share, one in zip(meant, shared, candidates, strict=True)
         ]
 
     def _vectors(self, texts: Sequence[str]) -> Vectors:
@@ -164,7 +168,7 @@ def _candidates(message: str, sources: Sequence[Source]) -> list[_Candidate]:
 
 
 def _shared_words(question: str, candidates: Sequence[_Candidate]) -> list[float]:
-    """For each candidate, the share of the question's words that it holds; rare words weigh more."""
+    """For each candidate, the share of the question's words in it; rare words weigh more."""
     asked = _words(question)
     counts = Counter(word for one in candidates for word in one.words)
     weight = {word: math.log(1 + len(candidates) / (counts[word] + 0.5)) for word in sorted(asked)}
@@ -182,12 +186,20 @@ def _words(text: str) -> frozenset[str]:
     )
 
 
-def _dangles(text: str) -> bool:
-    """Whether a sentence needs the one before it to be understood."""
-    return _DANGLING.match(text) is not None
+def _penalty(question: str, one: _Candidate) -> float:
+    """For a sentence that needs the one before it, and for one about another size or part."""
+    asked, told = _codes(_words(question)), _codes(one.words)
+    other = bool(asked and told and not asked & told)
+    dangles = _DANGLING.match(one.sentence.text) is not None
+    return DANGLING_PENALTY * dangles + OTHER_CODE_PENALTY * other
 
 
-def _finished(text: str) -> str:
+def _codes(words: frozenset[str]) -> set[str]:
+    return {word for word in words if any(map(str.isdigit, word)) and not word.isdigit()}
+
+
+def _finished(one: _Candidate) -> str:
+    text = one.sentence.text
     return text if text.endswith((".", "!", "?")) else text + "."
 
 

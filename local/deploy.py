@@ -1,0 +1,113 @@
+"""The real templates, deployed to the emulated AWS by the real `sam`."""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local.aws import SAM, Aws
+from local.processes import tail
+from local.state import State
+
+ARTIFACTS_BUCKET = "countersign-artifacts"
+_NOT_SOURCE = {"__pycache__", ".mypy_cache", ".ruff_cache"}
+
+
+class DeployFailed(Exception):
+    """`sam` failed; the message holds the end of its output."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack to be: its built template, and the files that the template and the code come from."""
+
+    name: str
+    template: Path
+    sources: Sequence[Path]
+    parameters: Mapping[str, str]
+
+    def fingerprint(self) -> str:
+        """Changes when the stack would."""
+        digest = hashlib.sha256(json.dumps(self.parameters, sort_keys=True).encode())
+        for file in _files(self.sources):
+            digest.update(str(file).encode() + b"\0" + file.read_bytes() + b"\0")
+        return digest.hexdigest()
+
+
+def is_deployed(state: State, aws: Aws, stack: Stack) -> bool:
+    """Whether the emulator has this stack, as it would be deployed now."""
+    known = state.read("deployed").get(stack.name) == stack.fingerprint()
+    return known and bool(outputs(aws, stack.name))
+
+
+def deploy(state: State, aws: Aws, stack: Stack) -> None:
+    """Create or update the stack. Raises DeployFailed."""
+    client: Any = aws.client("s3")
+    client.create_bucket(Bucket=ARTIFACTS_BUCKET)
+    fingerprint = stack.fingerprint()
+    overrides = [f"{name}={value}" for name, value in stack.parameters.items() if value]
+    arguments = ["deploy", "--template-file", str(stack.template), "--stack-name", stack.name]
+    arguments += ["--s3-bucket", ARTIFACTS_BUCKET, "--s3-prefix", stack.name]
+    arguments += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
+    arguments += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
+    arguments += ["--parameter-overrides", *overrides]
+    _sam(state, aws, f"deploy-{stack.name}", arguments)
+    state.write("deployed", state.read("deployed") | {stack.name: fingerprint})
+
+
+def outputs(aws: Aws, stack: str) -> dict[str, str]:
+    """The stack's outputs by name; empty where there is no such stack."""
+    client: Any = aws.client("cloudformation")
+    try:
+        described = client.describe_stacks(StackName=stack)["Stacks"][0]
+    except client.exceptions.ClientError:
+        return {}
+    return {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
+
+
+def invoke(aws: Aws, function: str, event: Mapping[str, Any]) -> Any:
+    """A function's answer to an event. Raises DeployFailed with the function's own error."""
+    client: Any = aws.client("lambda")
+    answer = client.invoke(FunctionName=function, Payload=json.dumps(event))
+    value = json.loads(answer["Payload"].read())
+    if "FunctionError" in answer:
+        raise DeployFailed(f"{function} failed for {json.dumps(event)}: {value}")
+    return value
+
+
+def _sam(state: State, aws: Aws, log_name: str, arguments: Sequence[str]) -> None:
+    log = state.logs / f"{log_name}.log"
+    settings = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(state.folder),
+        "__SAM_CLI_APP_DIR": str(state.folder / "sam"),
+        "SAM_CLI_TELEMETRY": "0",
+        "LANG": "C.UTF-8",
+    }
+    with log.open("wb") as output:
+        result = subprocess.run(
+            [str(SAM / "bin" / "sam"), *arguments],
+            env=settings | aws.environment(),
+            # Away from samconfig.toml, whose settings are for AWS.
+            cwd=state.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    if result.returncode != 0:
+        raise DeployFailed(f"sam {arguments[0]} failed, see {log}:\n{tail(log)}")
+
+
+def _files(sources: Iterable[Path]) -> list[Path]:
+    found: list[Path] = []
+    for source in sources:
+        if source.is_file():
+            found.append(source)
+        for folder, folders, names in os.walk(source):
+            folders[:] = [name for name in folders if name not in _NOT_SOURCE]
+            found += [Path(folder) / name for name in names if not name.endswith(".pyc")]
+    return sorted(found)
