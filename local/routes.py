@@ -22,7 +22,7 @@ class RoutesFailed(Exception):
 
 
 def create_routes(aws: Aws, stack: str) -> str:
-    """Give the stack's HTTP API the routes of its template, no more and no fewer; returns its id."""
+    """Give the stack's HTTP API exactly the routes of its template; returns its id."""
     template = _processed(aws, stack)
     apis = [
         (name, resource)
