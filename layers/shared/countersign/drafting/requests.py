@@ -21,7 +21,7 @@ from countersign.platform.db import TenantSession
 from countersign.platform.errors import NotFound, Unavailable
 from countersign.platform.ids import new_id
 
-LEASE = timedelta(seconds=120)
+LEASE = timedelta(seconds=150)
 """Longer than both model calls and the function's own timeout."""
 MAX_ATTEMPTS = 5
 CONTEXT_MESSAGES = 12
