@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, zip_longest
 from typing import Any, NamedTuple
 
 from countersign.platform.errors import Invalid
@@ -239,7 +239,7 @@ def _trim(edit: _Edit, a: _Text, b: _Text) -> _Edit:
 def _slide(edits: list[_Edit], a: _Text, b: _Text) -> list[_Edit]:
     """Move each mere insertion or deletion, where it may stand in several places, to the best."""
     placed: list[_Edit] = []
-    for edit, following in zip(edits, [*edits[1:], None], strict=True):
+    for edit, following in zip_longest(edits, edits[1:]):
         if edit.i1 < edit.i2 and edit.j1 < edit.j2:
             placed.append(edit)
             continue
