@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import URL, MetaData, create_engine, text
+from sqlalchemy import URL, MetaData, create_engine, event, text
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from countersign.platform.secrets import secret_json
@@ -75,11 +75,8 @@ def enter(session: Session, organization_id: UUID) -> TenantSession:
 @functools.cache
 def database(settings: DatabaseSettings) -> Database:
     """The database of `settings`: connected at its first transaction, kept for later events."""
-    credentials = secret_json(settings.database_secret_id)
     url = URL.create(
         "postgresql+psycopg",
-        username=credentials["username"],
-        password=credentials["password"],
         database=settings.database_name,
         query={
             "host": settings.database_host,
@@ -87,7 +84,17 @@ def database(settings: DatabaseSettings) -> Database:
             "sslmode": settings.database_sslmode,
         },
     )
-    return Database(engine(url, prepare=not settings.database_proxy))
+    made = engine(url, prepare=not settings.database_proxy)
+    event.listen(made, "do_connect", functools.partial(_identify, settings.database_secret_id))
+    return Database(made)
+
+
+def _identify(
+    secret_id: str, dialect: object, record: object, arguments: object, options: dict[str, Any]
+) -> None:
+    """Enter with the password of the day: a rotation must not need a new process."""
+    credentials = secret_json(secret_id)
+    options |= {"user": credentials["username"], "password": credentials["password"]}
 
 
 def engine(url: URL, *, prepare: bool = True) -> Engine:
