@@ -10,6 +10,7 @@ import hmac
 import json
 import re
 import time
+import traceback
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -37,15 +38,9 @@ class Refusal(Exception):
         self, status: int, message: str, param: str | None = None, code: str | None = None
     ) -> None:
         super().__init__(message)
+        kind = "invalid_request_error" if status < 500 else "server_error"
         self.status = status
-        self.body = {
-            "error": {
-                "message": message,
-                "type": "invalid_request_error",
-                "param": param,
-                "code": code,
-            }
-        }
+        self.body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
 class Api:
@@ -68,6 +63,9 @@ class Api:
             return _response(200, self._route(request)(request))
         except Refusal as refusal:
             return _response(refusal.status, refusal.body)
+        except Exception:
+            traceback.print_exc()
+            return _response(500, Refusal(500, "The server had an error.").body)
 
     def _authenticate(self, request: Request) -> None:
         scheme, _, key = request.header("authorization").partition(" ")
@@ -130,7 +128,7 @@ class Api:
 
 
 def _response(status: int, body: Json) -> Response:
-    content = json.dumps(body, ensure_ascii=False).encode()
+    content = json.dumps(body).encode()
     return Response(status, content, (("Content-Type", "application/json"),))
 
 

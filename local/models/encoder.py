@@ -55,10 +55,10 @@ class Encoder:
 
     def count_tokens(self, text: str) -> int:
         """How many tokens `text` has, without the two that frame it."""
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return len(self._tokenizer.encode(_whole(text), add_special_tokens=False).ids)
 
     def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self._tokenizer.encode(text).ids
+        ids: list[int] = self._tokenizer.encode(_whole(text)).ids
         return ids if len(ids) <= MAX_TOKENS else [*ids[: MAX_TOKENS - 1], ids[-1]]
 
     def _run(self, ids: NDArray[np.int64]) -> Vectors:
@@ -70,6 +70,11 @@ class Encoder:
         means = self._session.run(None, feeds)[0].mean(axis=1)
         unit: Vectors = means / np.linalg.norm(means, axis=1, keepdims=True)
         return unit
+
+
+def _whole(text: str) -> str:
+    """`text` with a question mark for each half of a surrogate pair, which JSON can hold."""
+    return text.encode(errors="replace").decode()
 
 
 def _rows_of_equal_length(ids: Sequence[Sequence[int]]) -> list[list[int]]:

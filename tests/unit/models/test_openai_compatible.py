@@ -146,9 +146,11 @@ def test_an_endpoint_without_schemas_is_asked_without_from_then_on() -> None:
 
 
 def test_another_refusal_is_not_asked_again() -> None:
-    with Provider(Reply(400, failure("The context is too long"))) as provider:
-        with pytest.raises(ModelRefused, match="400: The context is too long"):
-            chat(provider).answer("Be brief.", "Hi", schema=SCHEMA)
+    with (
+        Provider(Reply(400, failure("The context is too long"))) as provider,
+        pytest.raises(ModelRefused, match="400: The context is too long"),
+    ):
+        chat(provider).answer("Be brief.", "Hi", schema=SCHEMA)
     assert len(provider.requests) == 1
 
 
@@ -285,9 +287,11 @@ def test_an_answer_that_breaks_off_is_not_kept() -> None:
 
 def test_an_answer_without_end_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("countersign.models.openai_compatible.MAX_ANSWER_BYTES", 1000)
-    with Provider(Reply(body=b"[" * 2000)) as provider:
-        with pytest.raises(ModelMalformed, match="more than 1000 bytes"):
-            chat(provider).answer("Be brief.", "Hi")
+    with (
+        Provider(Reply(body=b"[" * 2000)) as provider,
+        pytest.raises(ModelMalformed, match="more than 1000 bytes"),
+    ):
+        chat(provider).answer("Be brief.", "Hi")
 
 
 def test_nobody_listens() -> None:
@@ -309,9 +313,11 @@ def test_a_connection_is_kept() -> None:
 def test_no_error_repeats_the_key(status: int, keys: Keys) -> None:
     echo = "x" * 295 + f"Incorrect API key provided: {KEY}"
     for message in (f"Incorrect API key provided: {KEY}", "x" * 290 + KEY, echo):
-        with Provider(Reply(status, failure(message))) as provider:
-            with pytest.raises(ModelError) as caught:
-                chat(provider, secret_id="countersign/chat").answer("Be brief.", "Hi")
+        with (
+            Provider(Reply(status, failure(message))) as provider,
+            pytest.raises(ModelError) as caught,
+        ):
+            chat(provider, secret_id="countersign/chat").answer("Be brief.", "Hi")
         said = f"{caught.value!r} {caught.value.detail} {caught.value.extra}"
         assert KEY[:9] not in said
 
@@ -329,9 +335,11 @@ def test_a_key_that_was_rotated_is_read_again(keys: Keys) -> None:
 
 
 def test_a_key_that_is_wrong_is_tried_once(keys: Keys) -> None:
-    with Provider(Reply(401, failure("Wrong"))) as provider:
-        with pytest.raises(ModelRefused, match="does not accept the key"):
-            chat(provider, secret_id="countersign/chat").answer("Be brief.", "Hi")
+    with (
+        Provider(Reply(401, failure("Wrong"))) as provider,
+        pytest.raises(ModelRefused, match="does not accept the key"),
+    ):
+        chat(provider, secret_id="countersign/chat").answer("Be brief.", "Hi")
     assert len(provider.requests) == 1
 
 
@@ -395,9 +403,11 @@ def test_a_batch_is_whole_or_nothing(data: Any) -> None:
 
 def test_a_failure_in_a_later_call_leaves_no_half_batch() -> None:
     texts = [str(number) for number in range(TEXTS_PER_CALL + 1)]
-    with Provider(embedded, Reply(503, failure("Later"))) as provider:
-        with pytest.raises(ModelUnavailable):
-            embeddings(provider).embed(texts)
+    with (
+        Provider(embedded, Reply(503, failure("Later"))) as provider,
+        pytest.raises(ModelUnavailable),
+    ):
+        embeddings(provider).embed(texts)
     assert len(provider.requests) == 2
 
 
