@@ -10,13 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from local import processes
 from local.state import CHECKOUT, State
-
-if TYPE_CHECKING:
-    from botocore.client import BaseClient
 
 INTERPRETER = CHECKOUT / ".local" / "aws" / "bin" / "python"
 SAM = CHECKOUT / ".local" / "sam"
@@ -45,12 +42,12 @@ class Aws:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
-    def client(self, service: str) -> "BaseClient":
+    def client(self, service: str) -> Any:
         """A boto3 client of the emulator."""
         import boto3
         from botocore.config import Config
 
-        return boto3.client(  # type: ignore[call-overload, no-any-return]
+        return boto3.client(  # type: ignore[call-overload]
             service,
             endpoint_url=self.endpoint,
             region_name=REGION,

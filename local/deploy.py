@@ -46,7 +46,7 @@ def is_deployed(state: State, aws: Aws, stack: Stack) -> bool:
 
 def deploy(state: State, aws: Aws, stack: Stack) -> None:
     """Create or update the stack. Raises DeployFailed."""
-    client: Any = aws.client("s3")
+    client = aws.client("s3")
     client.create_bucket(Bucket=ARTIFACTS_BUCKET)
     fingerprint = stack.fingerprint()
     overrides = [f"{name}={value}" for name, value in stack.parameters.items() if value]
@@ -61,7 +61,7 @@ def deploy(state: State, aws: Aws, stack: Stack) -> None:
 
 def outputs(aws: Aws, stack: str) -> dict[str, str]:
     """The stack's outputs by name; empty where there is no such stack."""
-    client: Any = aws.client("cloudformation")
+    client = aws.client("cloudformation")
     try:
         described = client.describe_stacks(StackName=stack)["Stacks"][0]
     except client.exceptions.ClientError:
@@ -71,7 +71,7 @@ def outputs(aws: Aws, stack: str) -> dict[str, str]:
 
 def invoke(aws: Aws, function: str, event: Mapping[str, Any]) -> Any:
     """A function's answer to an event. Raises DeployFailed with the function's own error."""
-    client: Any = aws.client("lambda")
+    client = aws.client("lambda")
     answer = client.invoke(FunctionName=function, Payload=json.dumps(event))
     value = json.loads(answer["Payload"].read())
     if "FunctionError" in answer:

@@ -40,14 +40,14 @@ def create_routes(aws: Aws, stack: str) -> str:
 
 
 def _processed(aws: Aws, stack: str) -> dict[str, Any]:
-    client: Any = aws.client("cloudformation")
+    client = aws.client("cloudformation")
     body = client.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
     template: dict[str, Any] = json.loads(body) if isinstance(body, str) else body
     return template
 
 
 def _physical_ids(aws: Aws, stack: str) -> dict[str, str]:
-    client: Any = aws.client("cloudformation")
+    client = aws.client("cloudformation")
     pages = client.get_paginator("list_stack_resources").paginate(StackName=stack)
     return {
         resource["LogicalResourceId"]: resource["PhysicalResourceId"]
@@ -68,7 +68,7 @@ def _described(api: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _match(aws: Aws, api_id: str, wanted: dict[str, str]) -> None:
-    client: Any = aws.client("apigatewayv2")
+    client = aws.client("apigatewayv2")
     integrations = {
         each["IntegrationId"]: each["IntegrationUri"]
         for each in client.get_integrations(ApiId=api_id)["Items"]
