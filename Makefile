@@ -1,10 +1,10 @@
 # The commands of Countersign. `make` alone prints them. Needs Python >= 3.11 with venv, make, git.
 PYTHON ?= python3
-# What the layers are built for: `local` is this machine and its Python, `lambda` is the runtime below.
+# What `make build` builds for: `local` is this machine and its Python, `lambda` is RUNTIME on ARCHITECTURE.
 PLATFORM ?= local
 RUNTIME ?= python3.13
 ARCHITECTURE ?= arm64
-# The CloudFormation stack of `make deploy`; its companions are $(STACK)-database and $(STACK)-migrations.
+# What `make deploy` makes, with $(STACK)-migrations before it; $(STACK)-database may be there already.
 STACK ?= countersign
 
 VENV := .local/venv
@@ -53,32 +53,32 @@ types: venv
 	@$(VENV)/bin/mypy $(CODE)
 imports: venv
 	@$(VENV)/bin/lint-imports
-	@$(PY) tools/imports.py
+	@$(PY) -m tools.imports
 templates: venv sam
 	@.local/sam/bin/python tools/templates.py
 events: venv
-	@$(PY) tools/events.py
+	@$(PY) -m tools.events
 layers-check: build
-	@$(PY) tools/layers.py
+	@$(PY) -m tools.layers
 schema-check: venv
-	@$(PY) tools/schema.py --check
+	@$(PY) -m tools.schema --check
 openapi-check: venv
-	@$(PY) tools/openapi.py --check
+	@$(PY) -m tools.openapi --check
 bench-coldstart: venv build ## start of each built function, beside its libraries alone
-	@$(PY) bench/coldstart.py
+	@$(PY) -m bench.coldstart
 bench-ingest: venv ## messages per second through ingest, beside hand-written SQL
-	@$(PY) bench/ingest.py
+	@$(PY) -m bench.ingest
 
 # Making
 
-build: venv sam ## functions and layers into .aws-sam/build, for PLATFORM=local|lambda
-	@$(PY) tools/build.py
-deploy: venv sam ## migrations, application, migrations again: to AWS
-	@$(PY) tools/deploy.py $(STACK)
+build: venv sam ## functions and layers into .aws-sam, for PLATFORM=local|lambda
+	@$(PY) -m tools.build
+deploy: venv sam ## to AWS: migrations, the application, migrations again; STACK=countersign
+	@$(PY) -m tools.deploy $(STACK)
 openapi: venv ## write docs/openapi.json
-	@$(PY) tools/openapi.py
+	@$(PY) -m tools.openapi
 schema: venv ## write migrations/schema.sql
-	@$(PY) tools/schema.py
+	@$(PY) -m tools.schema
 
 COMPILE = .local/uv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
   --no-emit-index-url --custom-compile-command 'make locks' $(UPGRADE)
