@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from countersign.platform import checkpoints, queues
+from countersign.platform import checkpoints, clock, queues
 from countersign.platform.db import Database, database
 from countersign.platform.outbox import Outbox
 from countersign.platform.settings import DatabaseSettings, load
@@ -39,4 +38,4 @@ def lambda_handler(event: dict[str, Any], context: object) -> None:
     if outbox.sweep():
         queues.send(settings.relay_queue_url, [{"check": "outbox"}], queues.MAX_DELAY_SECONDS)
     if "Records" not in event:
-        checkpoints.take(store, settings.audit_bucket, datetime.now(UTC))
+        checkpoints.take(store, settings.audit_bucket, clock.now())

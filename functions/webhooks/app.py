@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
 from countersign.channels.messages import WebhookRequest
 from countersign.channels.receiving import ReceivingSettings, receive
+from countersign.platform import clock
 from countersign.platform.errors import CountersignError
 from countersign.platform.http import Response, problem, raw_body, response
 from countersign.platform.log import logger
@@ -47,7 +47,7 @@ def _request(event: dict[str, Any], public_url: str) -> WebhookRequest:
         url=base + path + (f"?{query}" if query else ""),
         headers={name.lower(): value for name, value in event["headers"].items()},
         body=raw_body(event),
-        received_at=datetime.now(UTC),
+        received_at=clock.now(),
     )
 
 

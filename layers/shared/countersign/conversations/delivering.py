@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from uuid import UUID
 
 from countersign.channels import deliveries, sending
@@ -11,6 +10,7 @@ from countersign.channels.deliveries import Claim
 from countersign.channels.sending import SendingSettings
 from countersign.channels.tables import Delivery, DeliveryState
 from countersign.conversations import locking, outbound
+from countersign.platform import clock
 from countersign.platform.db import TenantSession
 from countersign.platform.outbox import Outbox
 
@@ -28,9 +28,9 @@ def deliver(
     """
     with outbox.transaction(organization_id) as session:
         conversation = locking.lock_of_delivery(session, delivery_id)
-        claimed = deliveries.claim(session, delivery_id, _now(), look_up)
+        claimed = deliveries.claim(session, delivery_id, clock.now(), look_up)
         if isinstance(claimed, Delivery):
-            outbound.record_outcome(session, conversation, claimed, _now())
+            outbound.record_outcome(session, conversation, claimed, clock.now())
     if not isinstance(claimed, Claim):
         return claimed.status if claimed else None
     settle = _call(claimed, settings)
@@ -38,7 +38,7 @@ def deliver(
         conversation = locking.lock_of_delivery(session, delivery_id)
         moved = settle(session)
         if moved:
-            outbound.record_outcome(session, conversation, moved, _now())
+            outbound.record_outcome(session, conversation, moved, clock.now())
     return moved.status if moved else None
 
 
@@ -46,10 +46,6 @@ def _call(claimed: Claim, settings: SendingSettings) -> Callable[[TenantSession]
     """Ask the provider, outside any transaction; returns what stores its answer."""
     if claimed.look_up is None:
         result = sending.send(claimed, settings)
-        return lambda session: deliveries.settle(session, claimed, result, _now())
+        return lambda session: deliveries.settle(session, claimed, result, clock.now())
     found = sending.look_up(claimed, settings)
-    return lambda session: deliveries.settle_look_up(session, claimed, found, _now())
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    return lambda session: deliveries.settle_look_up(session, claimed, found, clock.now())

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import groupby
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from countersign.channels.envelope import Envelope, from_message
 from countersign.channels.messages import DeliveryStatus, InboundMessage
 from countersign.channels.providers import provider_module
 from countersign.drafting import intake
+from countersign.platform import clock
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import Invalid, NotFound
 from countersign.platform.log import logger
@@ -86,7 +86,7 @@ def _together(outbox: Outbox, organization_id: UUID, items: list[_Item]) -> list
 def _apply(session: TenantSession, item: _Item) -> None:
     try:
         if item.rejection is None:
-            intake.take_in(session, item.envelope, item.events, datetime.now(UTC))
+            intake.take_in(session, item.envelope, item.events, clock.now())
         else:
             digest = hashlib.sha256(item.envelope.request.body).hexdigest()
             intake.reject(session, item.envelope, f"sha256:{digest}", item.rejection)

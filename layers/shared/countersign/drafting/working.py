@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from uuid import UUID
 
 from countersign.conversations import locking
 from countersign.drafting import requests, results
 from countersign.drafting.writing import Writer, Written
 from countersign.models.errors import ModelError
+from countersign.platform import clock
 from countersign.platform.outbox import Outbox
 
 
@@ -19,7 +19,7 @@ def work(outbox: Outbox, writer: Writer, organization_id: UUID, request_id: UUID
     """
     with outbox.transaction(organization_id) as session:
         locking.lock(session, requests.conversation_of(session, request_id))
-        job = requests.claim(session, request_id, _now())
+        job = requests.claim(session, request_id, clock.now())
     if job is None:
         return
     try:
@@ -28,8 +28,4 @@ def work(outbox: Outbox, writer: Writer, organization_id: UUID, request_id: UUID
         outcome = error
     with outbox.transaction(organization_id) as session:
         conversation = locking.lock(session, job.request.conversation_id)
-        results.settle(session, conversation, job, outcome, _now())
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+        results.settle(session, conversation, job, outcome, clock.now())

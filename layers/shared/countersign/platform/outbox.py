@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from math import ceil
 from uuid import UUID
 
 from sqlalchemy import delete, select, text, tuple_
 from sqlalchemy.orm import Session
 
-from countersign.platform import queues
+from countersign.platform import clock, queues
 from countersign.platform.db import Database, TenantSession
 from countersign.platform.log import logger
 from countersign.platform.tables import OutboxRow
@@ -40,7 +40,7 @@ def enqueue(
         organization_id=UUID(body["organization_id"]),
         queue=queue,
         body={**body, "correlation_id": logger.get_correlation_id()},
-        not_before=not_before or _now(),
+        not_before=not_before or clock.now(),
     )
     session.add(row)
     session.info.setdefault("outbox", []).append(row)
@@ -63,7 +63,7 @@ class Outbox:
 
     def _publish_promised(self, organization_id: UUID, rows: list[OutboxRow]) -> None:
         """Publish what is due within a queue's longest delay; on failure the relay will."""
-        due = [row for row in rows if row.not_before <= _now() + _FARTHEST]
+        due = [row for row in rows if row.not_before <= clock.now() + _FARTHEST]
         if not due:
             return
         try:
@@ -88,8 +88,8 @@ class Outbox:
         with self._database.system() as session:
             rows = session.scalars(
                 select(OutboxRow)
-                .where(OutboxRow.created_at < _now() - GRACE)
-                .where(OutboxRow.not_before <= _now() + _FARTHEST)
+                .where(OutboxRow.created_at < clock.now() - GRACE)
+                .where(OutboxRow.not_before <= clock.now() + _FARTHEST)
                 .order_by(OutboxRow.created_at)
                 .limit(_SWEEP)
             ).all()
@@ -115,8 +115,4 @@ def _forget(session: Session, rows: Iterable[OutboxRow]) -> None:
 
 
 def _delay(not_before: datetime) -> int:
-    return max(0, ceil((not_before - _now()).total_seconds()))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+    return max(0, ceil((not_before - clock.now()).total_seconds()))

@@ -41,6 +41,7 @@ from countersign.channels.messages import (
 from countersign.channels.providers import Credentials, ProviderSettings
 from countersign.channels.providers.calls import Answer
 from countersign.channels.providers.calls import send as post
+from countersign.platform import clock
 from countersign.platform.errors import Invalid, Unauthenticated, Unavailable
 
 PARSED_HEADERS: tuple[str, ...] = ("webhook-id",)
@@ -244,7 +245,7 @@ def send(delivery: Outgoing, credentials: Credentials, settings: ProviderSetting
     }
     if delivery.html is not None:
         data["html"] = delivery.html
-    now = datetime.now(UTC)
+    now = clock.now()
     event = {"type": "message.send", "timestamp": now.isoformat(), "data": data}
     body = json.dumps(event, ensure_ascii=False).encode()
     headers = _headers(delivery, credentials, int(now.timestamp()), body)
