@@ -49,7 +49,7 @@ def deploy(state: State, aws: Aws, stack: Stack) -> None:
     client = aws.client("s3")
     client.create_bucket(Bucket=ARTIFACTS_BUCKET)
     fingerprint = stack.fingerprint()
-    overrides = [f"{name}={value}" for name, value in stack.parameters.items() if value]
+    overrides = [f'{name}="{value}"' for name, value in stack.parameters.items() if value]
     arguments = ["deploy", "--template-file", str(stack.template), "--stack-name", stack.name]
     arguments += ["--s3-bucket", ARTIFACTS_BUCKET, "--s3-prefix", stack.name]
     arguments += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]

@@ -57,7 +57,7 @@ def child(
 def wait_for(
     process: "subprocess.Popen[bytes]", url: str, log: Path, *, seconds: float = 60.0
 ) -> None:
-    """Return as soon as `url` answers 200.
+    """Return as soon as `url` answers, be it that it wants a key.
 
     Raises ProcessFailed when the process ends first, or when the time is up.
     """
@@ -66,11 +66,15 @@ def wait_for(
         if process.poll() is not None:
             raise ProcessFailed(f"{log.stem} ended with {process.returncode}:\n{tail(log)}")
         try:
-            with urllib.request.urlopen(url, timeout=5) as response:
-                if response.status == 200:
-                    return
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code < 500:
+                return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.05)
+            pass
+        time.sleep(0.05)
     raise ProcessFailed(f"{log.stem} did not answer at {url} in {seconds:.0f} s:\n{tail(log)}")
 
 

@@ -204,4 +204,4 @@ def _finished(one: _Candidate) -> str:
 
 
 def _abstention() -> dict[str, Any]:
-    return {"abstain": True, "reason": "no_source_answers", "answer": None, "citations": []}
+    return {"abstain": True, "reason": "no_source_answers", "answer": "", "citations": []}
