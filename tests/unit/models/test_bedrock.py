@@ -29,7 +29,8 @@ CLAUDE = "eu.anthropic.claude-haiku-4-5-20251001-v1:0"
 TITAN = "amazon.titan-embed-text-v2:0"
 COHERE_3 = "cohere.embed-multilingual-v3"
 COHERE_4 = "us.cohere.embed-v4:0"
-SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}}
+SCHEMA = {"type": "object", "properties": {"answer": {"type": "string", "maxLength": 9}}}
+TAKEN_SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}}
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +73,7 @@ def request(**changes: Any) -> dict[str, Any]:
 
 
 def shaped() -> dict[str, Any]:
-    definition = {"jsonSchema": {"name": "answer", "schema": json.dumps(SCHEMA)}}
+    definition = {"jsonSchema": {"name": "answer", "schema": json.dumps(TAKEN_SCHEMA)}}
     return {"textFormat": {"type": "json_schema", "structure": definition}}
 
 
@@ -197,6 +198,15 @@ def test_what_cannot_be_called_is_refused_without_a_secret(monkeypatch: pytest.M
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     with pytest.raises(ModelRefused, match="check the region, the credentials"):
         BedrockChat(CLAUDE, 1.0).answer("Be brief.", "Hi")
+
+
+def test_no_region_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.delenv("AWS_REGION", raising=False)
+    with pytest.raises(ModelRefused, match="NoRegionError"):
+        TitanEmbeddings(TITAN, 2, 1.0).embed(["one"])
 
 
 def body(answer: Any) -> dict[str, Any]:

@@ -20,12 +20,13 @@ from countersign.models.openai_compatible import (
     OpenAIChat,
     OpenAIEmbeddings,
 )
-from countersign.platform.errors import Invalid
+from countersign.platform.errors import Invalid, NotFound, Unavailable
 from countersign.platform.secrets import Secret
 from tests.unit.models.provider import Provider, Reply, Request
 
 KEY = "sk-canary-4f9a1c"
-SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}}
+SCHEMA = {"type": "object", "properties": {"answer": {"type": "string", "maxLength": 9}}}
+TAKEN_SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}}
 
 
 class Keys:
@@ -98,7 +99,7 @@ def test_an_answer_with_its_tokens(keys: Keys) -> None:
         "max_tokens": 1024,
         "response_format": {
             "type": "json_schema",
-            "json_schema": {"name": "answer", "strict": True, "schema": SCHEMA},
+            "json_schema": {"name": "answer", "strict": True, "schema": TAKEN_SCHEMA},
         },
     }
 
@@ -341,6 +342,23 @@ def test_a_key_that_is_wrong_is_tried_once(keys: Keys) -> None:
     ):
         chat(provider, secret_id="countersign/chat").answer("Be brief.", "Hi")
     assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("problem", "error"),
+    [(NotFound("No."), ModelRefused), (Unavailable("Later."), ModelUnavailable)],
+)
+def test_a_key_that_cannot_be_read(
+    problem: Exception, error: type[ModelError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise problem
+
+    monkeypatch.setattr("countersign.platform.secrets.secret", fail)
+    with Provider(Reply(body=completion())) as provider, pytest.raises(ModelError) as caught:
+        chat(provider, secret_id="countersign/chat").answer("Be brief.", "Hi")
+    assert type(caught.value) is error
+    assert provider.requests == []
 
 
 def test_vectors_come_in_the_order_of_the_texts() -> None:

@@ -23,6 +23,7 @@ from countersign.models.errors import (
     ModelUnavailable,
 )
 from countersign.models.schemas import ChatAnswer, EmbeddingModel, Embeddings, Purpose
+from countersign.models.shapes import without_bounds
 from countersign.models.tokens import counted
 from countersign.models.vectors import check_dimensions, check_texts, checked
 from countersign.platform.errors import Invalid
@@ -68,10 +69,10 @@ class _Runtime:
         )
         return boto3.client("bedrock-runtime", config=config)
 
-    def _call(self, operation: Any, **request: Any) -> dict[str, Any]:
-        """The answer of `operation`; every failure becomes an error of this room."""
+    def _call(self, operation: str, **request: Any) -> dict[str, Any]:
+        """The answer of a method of the client; every failure becomes an error of this room."""
         try:
-            answer: dict[str, Any] = operation(modelId=self.model, **request)
+            answer: dict[str, Any] = getattr(self.client, operation)(modelId=self.model, **request)
             return answer
         except ClientError as error:
             raise self._failure(error) from None
@@ -134,16 +135,16 @@ class BedrockChat(_Runtime):
         Not every model takes `outputConfig`, nor does each of those in every region.
         """
         if schema is None or not self._takes_schema:
-            return self._call(self.client.converse, **request)
-        described = {"jsonSchema": {"name": "answer", "schema": json.dumps(schema)}}
+            return self._call("converse", **request)
+        described = {"jsonSchema": {"name": "answer", "schema": json.dumps(without_bounds(schema))}}
         output = {"textFormat": {"type": "json_schema", "structure": described}}
         try:
-            return self._call(self.client.converse, **request, outputConfig=output)
+            return self._call("converse", **request, outputConfig=output)
         except ModelRefused as error:
             if not re.search(r"output_?config", error.detail, re.IGNORECASE):
                 raise
         self._takes_schema = False
-        return self._call(self.client.converse, **request)
+        return self._call("converse", **request)
 
     def _chat_answer(self, reply: dict[str, Any], asked: str) -> ChatAnswer:
         stop = reply.get("stopReason", "")
@@ -183,7 +184,7 @@ class _BedrockEmbeddings(_Runtime):
     def _invoke(self, body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         """The JSON object that the model answers, and the answer's headers."""
         reply = self._call(
-            self.client.invoke_model,
+            "invoke_model",
             body=json.dumps(body),
             contentType="application/json",
             accept="application/json",

@@ -22,9 +22,10 @@ from countersign.models.errors import (
     ModelUnavailable,
 )
 from countersign.models.schemas import ChatAnswer, Embeddings, Purpose
+from countersign.models.shapes import without_bounds
 from countersign.models.tokens import counted
 from countersign.models.vectors import check_dimensions, check_texts, checked
-from countersign.platform.errors import Invalid
+from countersign.platform.errors import Invalid, NotFound, Unavailable
 
 PROVIDER = "openai"
 OPENAI_URL = "https://api.openai.com/v1"
@@ -65,7 +66,12 @@ class Endpoint:
             return ""
         from countersign.platform.secrets import secret
 
-        return secret(self._secret_id, **how_old).current
+        try:
+            return secret(self._secret_id, **how_old).current
+        except NotFound:
+            raise ModelRefused(f"The secret with the key of {self.host} does not exist.") from None
+        except Unavailable as error:
+            raise ModelUnavailable(error.detail) from None
 
     def _send(
         self, path: str, body: Mapping[str, Any], key: str
@@ -201,7 +207,7 @@ class OpenAIChat:
         """Asks with the schema; without it, now and later, where the endpoint cannot take one."""
         if schema is None or not self._takes_schema:
             return self._endpoint.post("/chat/completions", body)
-        described = {"name": "answer", "strict": True, "schema": schema}
+        described = {"name": "answer", "strict": True, "schema": without_bounds(schema)}
         shaped = {**body, "response_format": {"type": "json_schema", "json_schema": described}}
         try:
             return self._endpoint.post("/chat/completions", shaped)
