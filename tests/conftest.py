@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from countersign.platform.db import Database, engine
-from migrations.bootstrap import ROLES, bootstrap
-from migrations.upgrade import upgrade
 from sqlalchemy import URL, create_engine
 from sqlalchemy.pool import NullPool
 
+from countersign.platform.db import Database, engine
 from local import postgres
+from migrations.bootstrap import ROLES, bootstrap
+from migrations.upgrade import upgrade
 
 PASSWORDS = {role: f"password-of-{role}" for role in ROLES}
 _numbers = itertools.count()
@@ -55,20 +56,31 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres.Clust
 @pytest.fixture(scope="session")
 def template(cluster: postgres.Cluster) -> str:
     """The name of an upgraded, empty database that others are copied from."""
-    create_database(cluster, "template_countersign")
-    with psycopg.connect(cluster.conninfo("template_countersign"), autocommit=True) as connection:
-        bootstrap(connection, PASSWORDS)
-    owner = create_engine(_url(cluster, "template_countersign", "app_owner"), poolclass=NullPool)
-    with owner.connect() as connection:
-        upgrade(connection, "post")
-        connection.commit()
-    return "template_countersign"
+    return make_template(cluster)
 
 
 @pytest.fixture
 def database(cluster: postgres.Cluster, template: str) -> Iterator[TestDatabase]:
     """A database of this test's own, upgraded and empty."""
-    name = f"test_{next(_numbers)}"
+    with copied(cluster, template, f"test_{next(_numbers)}") as made:
+        yield made
+
+
+def make_template(cluster: postgres.Cluster, name: str = "template_countersign") -> str:
+    """Make a database with roles, extensions and every revision; returns its name."""
+    create_database(cluster, name)
+    with psycopg.connect(cluster.conninfo(name), autocommit=True) as connection:
+        bootstrap(connection, PASSWORDS)
+    owner = create_engine(_url(cluster, name, "app_owner"), poolclass=NullPool)
+    with owner.connect() as connection:
+        upgrade(connection, "post")
+        connection.commit()
+    return name
+
+
+@contextmanager
+def copied(cluster: postgres.Cluster, template: str, name: str) -> Iterator[TestDatabase]:
+    """A copy of `template` for the length of the block."""
     create_database(cluster, name, template)
     made = TestDatabase(
         cluster,

@@ -17,6 +17,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+
 from countersign.channels.envelope import Envelope
 from countersign.channels.messages import WebhookRequest
 from countersign.channels.tables import Channel
@@ -38,7 +39,6 @@ from countersign.platform import queues
 from countersign.platform.db import Database, engine
 from countersign.platform.ids import new_id
 from countersign.platform.outbox import Outbox
-
 from tests.conftest import TestDatabase
 
 QUEUE_URLS = {name: name for name in ("inbound", "drafts", "outbound", "relay")}

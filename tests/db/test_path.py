@@ -7,6 +7,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import func, select
+
 from countersign.channels import sending
 from countersign.channels.deliveries import Claim
 from countersign.channels.envelope import to_message
@@ -20,8 +22,6 @@ from countersign.drafting.ingestion import ingest
 from countersign.drafting.tables import Draft, DraftRequest, LearningSample
 from countersign.drafting.working import work
 from countersign.platform.tables import AuditEvent, OutboxRow
-from sqlalchemy import func, select
-
 from tests import world
 from tests.conftest import TestDatabase
 from tests.world import MemoryQueues, Tenant, memory_queues
@@ -47,7 +47,12 @@ class Path:
 
     def draft(self) -> None:
         for body in self.sent.take("drafts"):
-            work(self.outbox, self.writer, UUID(body["organization_id"]), UUID(body["draft_request_id"]))
+            work(
+                self.outbox,
+                self.writer,
+                UUID(body["organization_id"]),
+                UUID(body["draft_request_id"]),
+            )
 
     def approve(self, final_text: str | None = None) -> approvals.Approved:
         with self.outbox.transaction(self.tenant.organization_id) as session:

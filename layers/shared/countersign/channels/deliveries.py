@@ -12,6 +12,7 @@ The caller holds the lock on the conversation's row before it calls anything her
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -88,15 +89,18 @@ def queue(
     return delivery
 
 
-def cancel_queued(session: TenantSession, conversation_id: UUID, reason: str) -> list[Delivery]:
-    """Cancel what has not been handed over in a conversation; returns those deliveries."""
+def cancel_queued(
+    session: TenantSession, conversation_ids: Iterable[UUID], reason: str
+) -> list[Delivery]:
+    """Cancel what has not been handed over in conversations; returns those deliveries."""
     cancelled = session.scalars(
         update(Delivery)
         .where(Delivery.organization_id == session.organization_id)
-        .where(Delivery.conversation_id == conversation_id)
+        .where(Delivery.conversation_id.in_(list(conversation_ids)))
         .where(Delivery.status == "queued")
         .values(status="cancelled", reason_code=reason)
         .returning(Delivery)
+        .execution_options(synchronize_session=False, populate_existing=True)
     )
     return list(cancelled)
 
@@ -258,23 +262,28 @@ def settle_look_up(
     return None
 
 
-def apply_status(session: TenantSession, delivery: Delivery, status: m.DeliveryStatus) -> bool:
-    """Move a delivery as its provider's event says; returns whether it moved.
+def apply_status(
+    session: TenantSession, delivery_id: UUID, status: m.DeliveryStatus
+) -> Delivery | None:
+    """Move a delivery as its provider's event says; returns it if it moved.
 
     Events come twice, out of order, and before our own record of the send.
     """
+    delivery = _locked(session, delivery_id)
+    if delivery is None:
+        return None
     delivery.provider_message_id = delivery.provider_message_id or status.provider_message_id
     if delivery.status not in _OPEN[status.status]:
-        return False
+        return None
     delivery.status = status.status
     if status.status == "failed":
         delivery.reason_code, delivery.reason = status.error_code, status.error_reason
-        return True
+        return delivery
     delivery.reason_code = delivery.reason = None
     delivery.sent_at = delivery.sent_at or status.occurred_at
     if status.status == "delivered":
         delivery.delivered_at = status.occurred_at
-    return True
+    return delivery
 
 
 def find(session: TenantSession, channel_id: UUID, status: m.DeliveryStatus) -> UUID | None:

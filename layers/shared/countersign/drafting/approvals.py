@@ -75,7 +75,7 @@ def approve(
     draft.status = "sent"
     session.flush()
     _learn(session, action)
-    requests.supersede(session, conversation.id, "answered")
+    requests.supersede(session, [conversation.id], "answered")
     data = {
         "draft_id": str(draft.id),
         "action_id": str(action.id),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -17,23 +18,27 @@ from countersign.platform.db import TenantSession
 
 
 def overtake(
-    session: TenantSession, conversation: Conversation, reason: str, now: datetime
-) -> list[audit.Event]:
-    """Stop all that answers an earlier state of a locked conversation.
+    session: TenantSession, conversations: Iterable[Conversation], reason: str, now: datetime
+) -> dict[UUID, list[audit.Event]]:
+    """Stop all that answers an earlier state of locked conversations.
 
-    Requests and the pending draft are superseded; a queued delivery is cancelled, its approver told
-    and its draft superseded too. Returns the events, for the caller to append.
+    Requests and pending drafts are superseded; a queued delivery is cancelled, its approver told
+    and its draft superseded too. Returns the events by conversation, for the caller to append.
     """
-    requests.supersede(session, conversation.id, reason)
-    superseded = requests.supersede_drafts(session, conversation.id)
-    events = [_superseded(draft_id, reason) for draft_id in superseded]
-    for delivery in deliveries.cancel_queued(session, conversation.id, reason):
+    by_id = {conversation.id: conversation for conversation in conversations}
+    events: dict[UUID, list[audit.Event]] = {conversation_id: [] for conversation_id in by_id}
+    requests.supersede(session, by_id, reason)
+    for superseded, conversation_id in requests.supersede_drafts(session, by_id):
+        events[conversation_id].append(_superseded(superseded, reason))
+    for delivery in deliveries.cancel_queued(session, by_id, reason):
         assert delivery.message_id
-        outbound.take_back(session, conversation, delivery.message_id, now)
+        assert delivery.conversation_id
+        outbound.take_back(session, by_id[delivery.conversation_id], delivery.message_id, now)
         outbound.notify_author(session, delivery, "delivery_cancelled")
-        events.append(_cancelled(delivery.id, delivery.message_id, reason))
+        stopped = [_cancelled(delivery.id, delivery.message_id, reason)]
         draft_id = revoke_approval(session, delivery.message_id, "superseded", now)
-        events += [_superseded(draft_id, reason)] if draft_id else []
+        stopped += [_superseded(draft_id, reason)] if draft_id else []
+        events[delivery.conversation_id] += stopped
     return events
 
 

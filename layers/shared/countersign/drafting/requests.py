@@ -5,6 +5,7 @@ The caller holds the lock on the conversation's row.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,50 +38,54 @@ class Job:
     """The newest of the conversation, oldest first; the last is the one to answer."""
 
 
-def open_request(
-    session: TenantSession,
-    conversation_id: UUID,
-    message_id: UUID,
-    now: datetime,
-    revision: int = 1,
-) -> DraftRequest:
-    """Ask for a draft on a message, after the organization's debounce time."""
+def open_requests(
+    session: TenantSession, triggers: Iterable[Message], now: datetime, revision: int = 1
+) -> list[DraftRequest]:
+    """Ask for a draft on each of the messages, after the organization's debounce time."""
     settings = session.get_one(OrganizationSettings, session.organization_id)
-    request = DraftRequest(
-        organization_id=session.organization_id,
-        id=new_id(),
-        conversation_id=conversation_id,
-        trigger_message_id=message_id,
-        revision=revision,
-        not_before=now + timedelta(seconds=settings.debounce_seconds),
-    )
-    session.add(request)
-    _promise(session, request)
-    return request
+    opened = [
+        DraftRequest(
+            organization_id=session.organization_id,
+            id=new_id(),
+            conversation_id=trigger.conversation_id,
+            trigger_message_id=trigger.id,
+            revision=revision,
+            not_before=now + timedelta(seconds=settings.debounce_seconds),
+        )
+        for trigger in triggers
+    ]
+    session.add_all(opened)
+    for request in opened:
+        _promise(session, request)
+    return opened
 
 
-def supersede(session: TenantSession, conversation_id: UUID, reason: str) -> None:
-    """End what is being drafted in a conversation: it no longer answers the latest message."""
+def supersede(session: TenantSession, conversation_ids: Iterable[UUID], reason: str) -> None:
+    """End what is being drafted in conversations: it no longer answers their latest message."""
     session.execute(
         update(DraftRequest)
         .where(DraftRequest.organization_id == session.organization_id)
-        .where(DraftRequest.conversation_id == conversation_id)
+        .where(DraftRequest.conversation_id.in_(list(conversation_ids)))
         .where(DraftRequest.status.in_(("waiting", "drafting")))
         .values(status="superseded", reason=reason)
+        .execution_options(synchronize_session=False)
     )
 
 
-def supersede_drafts(session: TenantSession, conversation_id: UUID) -> list[UUID]:
-    """Make the pending draft of a conversation, if any, superseded; returns its id."""
-    superseded = session.scalars(
+def supersede_drafts(
+    session: TenantSession, conversation_ids: Iterable[UUID]
+) -> list[tuple[UUID, UUID]]:
+    """Make the pending drafts of conversations superseded; their ids, with the conversations'."""
+    superseded = session.execute(
         update(Draft)
         .where(Draft.organization_id == session.organization_id)
-        .where(Draft.conversation_id == conversation_id)
+        .where(Draft.conversation_id.in_(list(conversation_ids)))
         .where(Draft.status == "pending")
         .values(status="superseded")
-        .returning(Draft.id)
+        .returning(Draft.id, Draft.conversation_id)
+        .execution_options(synchronize_session=False)
     )
-    return list(superseded)
+    return [(row.id, row.conversation_id) for row in superseded]
 
 
 def conversation_of(session: TenantSession, request_id: UUID) -> UUID:

@@ -80,7 +80,7 @@ def _store(
     written: Written,
     now: datetime,
 ) -> None:
-    superseded = requests.supersede_drafts(session, conversation.id)
+    superseded = requests.supersede_drafts(session, [conversation.id])
     draft = Draft(
         organization_id=session.organization_id,
         id=new_id(),
@@ -108,7 +108,7 @@ def _store(
             outbound.SYSTEM,
             {"draft_id": str(draft_id), "reason": "newer_revision"},
         )
-        for draft_id in superseded
+        for draft_id, _ in superseded
     ]
     audit.append(session, conversation.id, [*events, _created(draft, written)], now)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from itertools import groupby
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -29,18 +31,42 @@ def bare(address: str) -> str:
     return rest if colon and _PHONE.fullmatch(rest) and scheme.isalpha() else address
 
 
-def person_at(session: TenantSession, address: str, name: str | None) -> UUID:
-    """The id of the person at `address`, made if new; `name` fills only what was unknown."""
+def people_at(session: TenantSession, names: Mapping[str, str | None]) -> dict[str, UUID]:
+    """The id of the person at each address, made if new; a name fills only what was unknown."""
+    # One command may meet a row once, so what is one person's must be one here already.
+    people: dict[str, str | None] = {}
+    for address, name in sorted(names.items()):
+        people[_known_as(address)] = people.get(_known_as(address)) or name
+    found: dict[str, UUID] = {}
+    for column, same_kind in groupby(sorted(people, key=kind_of), key=kind_of):
+        found |= _known_by(session, column, {address: people[address] for address in same_kind})
+    return {address: found[_known_as(address)] for address in names}
+
+
+def _known_as(address: str) -> str:
+    """What an address is filed under; an e-mail address is the same whatever its case."""
     address = bare(address)
-    column = kind_of(address)
-    new = insert(Person).values(
-        organization_id=session.organization_id, id=new_id(), name=name, **{column: address}
-    )
+    return address.lower() if kind_of(address) == "email" else address
+
+
+def _known_by(
+    session: TenantSession, column: str, names: Mapping[str, str | None]
+) -> dict[str, UUID]:
+    new = insert(Person)
     known = new.on_conflict_do_update(
         constraint=f"uq_people_{column}",
         set_={"name": func.coalesce(Person.name, new.excluded.name)},
-    )
-    return session.execute(known.returning(Person.id)).scalar_one()
+    ).returning(Person.id, getattr(Person, column))
+    rows = [
+        {
+            "organization_id": session.organization_id,
+            "id": new_id(),
+            "name": name,
+            column: address,
+        }
+        for address, name in names.items()
+    ]
+    return {_known_as(address): id_ for id_, address in session.execute(known, rows)}
 
 
 def is_suppressed(session: TenantSession, address: str) -> bool:

@@ -38,16 +38,32 @@ _ACTOR_TYPES = ("customer", "user", "system", "api_key")
 _TYPE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 _HASH = re.compile(r"[0-9a-f]{64}")
 
-_LOCK = sql("SELECT pg_advisory_xact_lock(hashtextextended('audit ' || :stream_id, 0))")
+# One order for all, so that no two wait for each other's streams.
+_LOCK = sql(
+    """
+    SELECT pg_advisory_xact_lock(hashtextextended('audit ' || stream_id, 0))
+    FROM unnest(CAST(:stream_ids AS uuid[])) AS stream_id
+    """
+)
+_NEWEST = sql(
+    """
+    SELECT stream.id AS stream_id, newest.seq, newest.hash
+    FROM unnest(CAST(:stream_ids AS uuid[])) AS stream (id)
+    CROSS JOIN LATERAL (
+        SELECT seq, hash FROM audit_events
+        WHERE organization_id = :organization_id AND stream_id = stream.id
+        ORDER BY seq DESC LIMIT 1) AS newest
+    """
+)
 _INSERT = sql(
     """
     INSERT INTO audit_events
         (organization_id, stream_id, seq, type, occurred_at, canonical_text, hash)
-    SELECT :organization_id, :stream_id, event.seq, event.type, :occurred_at,
+    SELECT :organization_id, event.stream_id, event.seq, event.type, :occurred_at,
            event.canonical_text, event.hash
-    FROM unnest(CAST(:seqs AS integer[]), CAST(:types AS text[]),
+    FROM unnest(CAST(:stream_ids AS uuid[]), CAST(:seqs AS bigint[]), CAST(:types AS text[]),
                 CAST(:canonical_texts AS text[]), CAST(:hashes AS text[]))
-         AS event (seq, type, canonical_text, hash)
+         AS event (stream_id, seq, type, canonical_text, hash)
     """
 )
 _HEADS = sql(
@@ -107,49 +123,60 @@ class Body(NamedTuple):
 
 def append(
     session: TenantSession, stream_id: UUID, events: Sequence[Event], occurred_at: datetime
-) -> Head:
-    """Append `events` (at least one) to the stream, in order; returns its new head.
+) -> None:
+    """Append `events` to one stream; see `append_all`."""
+    append_all(session, {stream_id: events}, occurred_at)
+
+
+def append_all(
+    session: TenantSession, events: Mapping[UUID, Sequence[Event]], occurred_at: datetime
+) -> None:
+    """Append to each stream its events, in order.
 
     `occurred_at` (aware) is when we record, by our clock; a provider's own time belongs in `data`.
-    The stream stays locked to the end of the transaction: lock the conversation row before it.
+    The streams stay locked to the end of the transaction: lock the conversations' rows before them.
     Raises `UnrecordableError`.
     """
+    streams = sorted(stream_id for stream_id, appended in events.items() if appended)
+    if not streams:
+        return
     # A statement of its own: under READ COMMITTED a statement's snapshot is older than a lock
     # that it waited for, so it would miss the event that the lock's holder has just committed.
-    session.execute(_LOCK, {"stream_id": str(stream_id)})
-    head = _head(session, stream_id)
-    texts, added = [], []
-    for event in events:
-        canonical_text = canonical(head, event, occurred_at)
-        head = Head(*head[:2], head.seq + 1, _sha256(canonical_text.encode()))
-        texts.append(canonical_text)
-        added.append(head)
+    session.execute(_LOCK, {"stream_ids": streams})
+    heads = _stream_heads(session, streams)
+    texts, types, added = [], [], []
+    for stream_id in streams:
+        head = heads[stream_id]
+        for event in events[stream_id]:
+            canonical_text = canonical(head, event, occurred_at)
+            head = Head(*head[:2], head.seq + 1, _sha256(canonical_text.encode()))
+            texts.append(canonical_text)
+            types.append(event.type)
+            added.append(head)
     session.execute(
         _INSERT,
         {
             "organization_id": session.organization_id,
-            "stream_id": stream_id,
             "occurred_at": occurred_at,
+            "stream_ids": [head.stream_id for head in added],
             "seqs": [head.seq for head in added],
-            "types": [event.type for event in events],
+            "types": types,
             "canonical_texts": texts,
             "hashes": [head.hash for head in added],
         },
     )
-    return head
 
 
-def _head(session: TenantSession, stream_id: UUID) -> Head:
-    """The stream's newest event, or what stands before its first."""
-    newest = session.execute(
-        select(AuditEvent.seq, AuditEvent.hash)
-        .where(AuditEvent.organization_id == session.organization_id)
-        .where(AuditEvent.stream_id == stream_id)
-        .order_by(AuditEvent.seq.desc())
-        .limit(1)
-    ).first()
-    seq, digest = newest or (0, FIRST_PREVIOUS)
-    return Head(session.organization_id, stream_id, seq, digest)
+def _stream_heads(session: TenantSession, streams: Sequence[UUID]) -> dict[UUID, Head]:
+    """Each stream's newest event, or what stands before its first."""
+    own = {"organization_id": session.organization_id, "stream_ids": streams}
+    newest = {row.stream_id: (row.seq, row.hash) for row in session.execute(_NEWEST, own)}
+    return {
+        stream_id: Head(
+            session.organization_id, stream_id, *newest.get(stream_id, (0, FIRST_PREVIOUS))
+        )
+        for stream_id in streams
+    }
 
 
 def canonical(head: Head, event: Event, occurred_at: datetime) -> str:

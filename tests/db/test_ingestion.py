@@ -1,0 +1,161 @@
+"""Batches of webhooks: one transaction where all is well, and no message held up by another."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from countersign.channels.envelope import Envelope, to_message
+from countersign.channels.tables import WebhookDelivery
+from countersign.conversations.tables import Conversation, Message, Participant
+from countersign.drafting.ingestion import ingest
+from countersign.drafting.tables import DraftRequest
+from countersign.people.tables import Person
+from countersign.platform.db import Database, engine
+from countersign.platform.outbox import Outbox
+from tests import world
+from tests.conftest import TestDatabase
+from tests.world import MemoryQueues, Tenant, memory_queues
+
+__all__ = ["memory_queues"]
+
+
+@pytest.fixture
+def tenant(database: TestDatabase, memory_queues: MemoryQueues) -> Tenant:
+    return world.add_tenant(database)
+
+
+def receive(database: TestDatabase, envelopes: Sequence[Envelope], *raw: str) -> list[str]:
+    texts = [json.dumps(to_message(envelope, "")) for envelope in envelopes]
+    return ingest(world.outbox(database), [(str(n), t) for n, t in enumerate([*texts, *raw])], "")
+
+
+def rows(database: TestDatabase, tenant: Tenant, table: Any) -> Sequence[Any]:
+    with database.app_rw.tenant(tenant.organization_id) as session:
+        return session.scalars(select(table)).all()
+
+
+def test_a_batch_is_one_transaction_a_tenant(
+    database: TestDatabase, tenant: Tenant, memory_queues: MemoryQueues
+) -> None:
+    other = world.add_tenant(database, "other")
+    envelopes = [
+        one.webhook(f"Message {n}", conversation=f"c{n % 3}", message_id=f"m{n}")
+        for n in range(5)
+        for one in (tenant, other)
+    ]
+    assert receive(database, envelopes) == []
+    for one in (tenant, other):
+        assert len(rows(database, one, Message)) == 5
+        assert len(rows(database, one, Conversation)) == 3
+        # The newest of each conversation asks for a draft, the ones before it do not.
+        asked = {request.trigger_message_id for request in rows(database, one, DraftRequest)}
+        newest = {c.latest_inbound_message_id for c in rows(database, one, Conversation)}
+        assert asked == newest
+    assert len(memory_queues.take("relay")) == 2
+    assert len(memory_queues.take("drafts")) == 6
+
+
+def test_a_message_told_twice_in_a_batch_is_one(database: TestDatabase, tenant: Tenant) -> None:
+    envelope = tenant.webhook("Once")
+    other_event = dataclasses.replace(
+        envelope,
+        request=dataclasses.replace(
+            envelope.request, headers={**envelope.request.headers, "webhook-id": "another-event"}
+        ),
+    )
+    assert receive(database, [envelope, envelope, other_event]) == []
+    assert receive(database, [other_event, envelope]) == []
+    assert len(rows(database, tenant, Message)) == 1
+    assert len(rows(database, tenant, DraftRequest)) == 1
+
+
+def test_a_poisoned_message_holds_up_no_other(database: TestDatabase, tenant: Tenant) -> None:
+    with database.connect() as owner:
+        owner.execute(
+            """
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'poisoned'; END $$;
+            CREATE TRIGGER poisoned BEFORE INSERT ON messages
+                FOR EACH ROW WHEN (NEW.body_text = 'Bad') EXECUTE FUNCTION refuse();
+            """
+        )
+    envelopes = [
+        tenant.webhook(text, conversation=f"c{n}", message_id=f"m{n}")
+        for n, text in enumerate(["Good", "Bad", "Good"])
+    ]
+    assert receive(database, envelopes, "not json", "{}") == ["3", "4", "1"]
+    assert [message.body_text for message in rows(database, tenant, Message)] == ["Good", "Good"]
+    assert len(rows(database, tenant, Conversation)) == 2
+
+
+def test_what_cannot_be_read_is_recorded_as_rejected(
+    database: TestDatabase, tenant: Tenant
+) -> None:
+    odd = tenant.envelope({"type": "message.exploded", "timestamp": "?", "data": {}}, "e1")
+    assert receive(database, [odd, tenant.webhook("Fine")]) == []
+    assert receive(database, [odd]) == []
+    told = {row.status: row for row in rows(database, tenant, WebhookDelivery)}
+    assert set(told) == {"accepted", "rejected"}
+    assert told["rejected"].reason
+
+
+def test_a_webhook_of_a_channel_that_is_gone_is_let_go(
+    database: TestDatabase, tenant: Tenant
+) -> None:
+    gone = dataclasses.replace(tenant.webhook("Hello?"), channel_id=tenant.user_id)
+    assert receive(database, [gone]) == []
+    assert rows(database, tenant, Message) == []
+
+
+def test_a_person_is_one_whatever_the_case_of_their_address(
+    database: TestDatabase, tenant: Tenant
+) -> None:
+    bodies = [
+        {
+            "type": "message.received",
+            "timestamp": "2026-01-02T03:04:05Z",
+            "data": {
+                "message_id": f"m{n}",
+                "conversation_id": f"c{n}",
+                "sender": {"address": address, "name": name},
+                "text": "Hi",
+            },
+        }
+        for n, (address, name) in enumerate(
+            [("ada@example.com", None), ("Ada@Example.com", "Ada"), ("customer-7", "Seven")]
+        )
+    ]
+    envelopes = [tenant.envelope(body, f"e{n}") for n, body in enumerate(bodies)]
+    assert receive(database, envelopes) == []
+    assert {person.name for person in rows(database, tenant, Person)} == {"Ada", "Seven"}
+    assert len(rows(database, tenant, Participant)) == 3
+
+
+def test_workers_that_meet_lose_and_double_nothing(database: TestDatabase, tenant: Tenant) -> None:
+    envelopes = [
+        tenant.webhook(f"Message {n}", conversation=f"c{n % 2}", message_id=f"m{n}")
+        for n in range(20)
+    ]
+    batches = [envelopes, envelopes[::-1], envelopes[::2], envelopes[1::2]]
+    with ThreadPoolExecutor(len(batches)) as pool:
+        failed = list(pool.map(lambda batch: _receive_alone(database, batch), batches))
+    assert failed == [[], [], [], []]
+    assert len(rows(database, tenant, Message)) == 20
+    assert len(rows(database, tenant, Conversation)) == 2
+    waiting = [one for one in rows(database, tenant, DraftRequest) if one.status == "waiting"]
+    assert len(waiting) == 2
+
+
+def _receive_alone(database: TestDatabase, envelopes: Sequence[Envelope]) -> list[str]:
+    own = Database(engine(database.url("app_rw")))
+    records = [(str(n), json.dumps(to_message(one, ""))) for n, one in enumerate(envelopes)]
+    failed = ingest(Outbox(own, world.QUEUE_URLS), records, "")
+    own.engine.dispose()
+    return failed
