@@ -59,15 +59,20 @@ class Aws:
     def warm(self, count: int = 1) -> None:
         """Start `count` workers of each function, so that the first calls find them ready.
 
-        Raises ProcessFailed naming the functions that do not start.
+        Raises ProcessFailed naming the functions that do not start, and why.
         """
         failed = self._call(f"/_local/warm?count={count}")["failed"]
         if failed:
-            raise processes.ProcessFailed(f"these functions do not start: {', '.join(failed)}")
+            causes = "; ".join(f"{name}: {cause}" for name, cause in sorted(failed.items()))
+            raise processes.ProcessFailed(f"these functions do not start: {causes}")
 
     def save(self) -> None:
         """Write the state now: a killed emulator would lose all since its start."""
         self._call("/_local/save")
+
+    def busy(self) -> int:
+        """How many calls functions are working on."""
+        return int(self._call("/_local/busy")["busy"])
 
     def _call(self, path: str) -> dict[str, Any]:
         request = urllib.request.Request(self.endpoint + path, method="POST")

@@ -3,7 +3,8 @@
 ministack unpacks a function's layers again for each worker, and the interpreter compiles them
 again: 2 to 4 seconds. Here each layer version is unpacked and compiled once, into a folder named
 by its content, and workers read it from there. `POST /_local/warm?count=N` starts workers before
-they are needed; `POST /_local/save` writes the state that is else written at the end only.
+they are needed; `POST /_local/save` writes the state that is else written at the end only;
+`POST /_local/busy` counts the calls that functions are working on.
 
 The names that are replaced or called are private to ministack, so they are checked at the start:
 another version fails at once and says why.
@@ -15,7 +16,6 @@ import hashlib
 import importlib
 import io
 import json
-import logging
 import os
 import shutil
 import sys
@@ -34,6 +34,7 @@ PRIVATE_NAMES = {
         "acquire_worker",
         "ensure_spawned",
         "release_worker",
+        "workers_in_use",
     ),
     "ministack.services.lambda_svc": ("_resolve_layer_zip", "_functions._data"),
     "ministack.core.responses": ("set_request_account_id", "set_request_region"),
@@ -127,17 +128,16 @@ def unpacked(layers: Path, archive: bytes) -> Path:
     return folder
 
 
-def warm(count: int) -> list[str]:
-    """Have `count` idle workers ready for each function; return the names of those that failed."""
+def warm(count: int) -> dict[str, str]:
+    """Have `count` idle workers ready for each function; returns why some do not start, by name."""
     lambda_svc = importlib.import_module("ministack.services.lambda_svc")
-    failed: list[str] = []
+    failed: dict[str, str] = {}
 
     def start(account: str, region: str, name: str, record: dict[str, Any]) -> None:
         try:
             start_workers(account, region, name, record, count)
         except Exception as error:
-            logging.getLogger("local").error("cannot start %s: %s", name, error)
-            failed.append(name)
+            failed[name] = str(error)
 
     threads = [
         threading.Thread(target=start, args=(*key, record))
@@ -185,6 +185,9 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     elif path == "/_local/save":
         await asyncio.to_thread(save)
         await answer(send, 200, {})
+    elif path == "/_local/busy":
+        runtime = importlib.import_module("ministack.core.lambda_runtime")
+        await answer(send, 200, {"busy": runtime.workers_in_use()})
     else:
         await importlib.import_module("ministack.app").app(scope, receive, send)
 

@@ -69,6 +69,16 @@ def outputs(aws: Aws, stack: str) -> dict[str, str]:
     return {each["OutputKey"]: each["OutputValue"] for each in described.get("Outputs", [])}
 
 
+def physical_ids(aws: Aws, stack: str) -> dict[str, str]:
+    """Names and addresses of the stack's resources by their logical ids."""
+    pages = aws.client("cloudformation").get_paginator("list_stack_resources")
+    return {
+        resource["LogicalResourceId"]: resource["PhysicalResourceId"]
+        for page in pages.paginate(StackName=stack)
+        for resource in page["StackResourceSummaries"]
+    }
+
+
 def invoke(aws: Aws, function: str, event: Mapping[str, Any]) -> Any:
     """A function's answer to an event. Raises DeployFailed with the function's own error."""
     client = aws.client("lambda")

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from local.aws import Aws
+from local.deploy import physical_ids
 
 _ANY = "x-amazon-apigateway-any-method"
 _INTEGRATION = "x-amazon-apigateway-integration"
@@ -32,7 +33,7 @@ def create_routes(aws: Aws, stack: str) -> str:
     if len(apis) != 1:
         raise RoutesFailed(f"the stack {stack} has {len(apis)} HTTP APIs, one is expected")
     name, resource = apis[0]
-    functions = _physical_ids(aws, stack)
+    functions = physical_ids(aws, stack)
     api_id = functions[name]
     wanted = {route: functions[function] for route, function in _described(resource)}
     _match(aws, api_id, wanted)
@@ -44,16 +45,6 @@ def _processed(aws: Aws, stack: str) -> dict[str, Any]:
     body = client.get_template(StackName=stack, TemplateStage="Processed")["TemplateBody"]
     template: dict[str, Any] = json.loads(body) if isinstance(body, str) else body
     return template
-
-
-def _physical_ids(aws: Aws, stack: str) -> dict[str, str]:
-    client = aws.client("cloudformation")
-    pages = client.get_paginator("list_stack_resources").paginate(StackName=stack)
-    return {
-        resource["LogicalResourceId"]: resource["PhysicalResourceId"]
-        for page in pages
-        for resource in page["StackResourceSummaries"]
-    }
 
 
 def _described(api: dict[str, Any]) -> Iterator[tuple[str, str]]:
