@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError
 from tools import sam
 from tools.environment import ROOT
 
+CONFIG = ROOT / "samconfig.toml"
 Parameters = dict[str, str]
 
 
@@ -44,7 +45,7 @@ def main(stack: str) -> None:
 
 def _configured() -> Parameters:
     """The parameters of samconfig.toml, whose list holds `Name=value`."""
-    config = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    config = tomllib.loads(CONFIG.read_text())
     overrides = config["default"]["deploy"]["parameters"]["parameter_overrides"]
     return dict(each.split("=", 1) for each in overrides)
 
@@ -78,8 +79,9 @@ def _deploy(template: str, stack: str, known: Parameters) -> None:
         sys.exit(f"{template} needs {', '.join(missing)}: add them to samconfig.toml.")
     overrides = [f"{name}={known[name]}" for name in declared if name in known]
     built = f"{sam.BUILT[template]}/template.yaml"
-    arguments = ["deploy", "--template-file", built, "--stack-name", stack, "--no-progressbar"]
-    sam.run([*arguments, "--s3-prefix", stack, "--parameter-overrides", *overrides])
+    arguments = ["deploy", "--config-file", str(CONFIG), "--no-progressbar"]
+    arguments += ["--template-file", built, "--stack-name", stack, "--s3-prefix", stack]
+    sam.run([*arguments, "--parameter-overrides", *overrides])
 
 
 def _declared(template: str) -> dict[str, bool]:

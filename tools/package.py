@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from py_compile import PycInvalidationMode
+from urllib.error import URLError
 
 from tools.environment import ROOT, install
 
@@ -66,9 +67,11 @@ def target() -> Target:
 
 
 def dependencies(source: Path, artifacts: Path) -> None:
-    """The third-party layer: `python/`, and the certificates that Lambda's system does not have."""
+    """The third-party layer: `python/`, and for Lambda `certificates/rds.pem`."""
     _link(_packages(LAYER_LOCK, f"{LAYER}/python"), artifacts / "python")
-    if target().architecture:
+    if (source / "certificates").exists():
+        shutil.copytree(source / "certificates", artifacts / "certificates")
+    elif target().architecture:
         _link(_cached("rds", RDS_AUTHORITIES.encode(), _download_authorities), artifacts)
 
 
@@ -138,8 +141,14 @@ def _install(lock: Path, folder: Path) -> None:
 def _download_authorities(folder: Path) -> None:
     certificates = folder / "certificates"
     certificates.mkdir(parents=True)
-    with urllib.request.urlopen(RDS_AUTHORITIES, timeout=30) as answer:
-        (certificates / "rds.pem").write_bytes(answer.read())
+    try:
+        with urllib.request.urlopen(RDS_AUTHORITIES, timeout=30) as answer:
+            (certificates / "rds.pem").write_bytes(answer.read())
+    except URLError as error:
+        sys.exit(
+            f"{RDS_AUTHORITIES}, the authorities of Amazon RDS, cannot be had ({error.reason}): "
+            "save it as layers/dependencies/certificates/rds.pem and try again."
+        )
 
 
 def _compile(folder: Path, mounted_at: str) -> None:
