@@ -6,21 +6,37 @@ may take away what only that code needed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import dropwhile
 from pathlib import Path
 from typing import Literal
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from alembic.migration import MigrationContext
+from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, text
+
+from countersign.platform.errors import Conflict
 
 Phase = Literal["pre", "post"]
 
+_LOCK = text("SELECT pg_try_advisory_lock(hashtextextended('countersign migrations', 0))")
+_UNLOCK = text("SELECT pg_advisory_unlock(hashtextextended('countersign migrations', 0))")
 
-def upgrade(connection: Connection, phase: Phase) -> str:
-    """Upgrade to the newest `pre` revision, or for `post` to the newest; returns the revision."""
-    target = _newest(phase)
-    command.upgrade(config(connection), target)
+
+def upgrade(connection: Connection, phase: Phase, using: Config | None = None) -> str:
+    """Upgrade to the newest `pre` revision, or for `post` to the newest; returns the revision.
+
+    Raises `Conflict` while another upgrade runs, and where a `pre` revision rests on a `post` one
+    that is not applied: the running code may not bear that one.
+    """
+    configured = using or config(connection)
+    with _alone(connection):
+        target = _target(connection, configured, phase)
+        command.upgrade(configured, target)
     return target
 
 
@@ -37,6 +53,55 @@ def config(connection: Connection | None = None) -> Config:
     return made
 
 
-def _newest(phase: Phase) -> str:
-    scripts = ScriptDirectory.from_config(config()).walk_revisions()
-    return next(s.revision for s in scripts if phase == "post" or s.module.phase == "pre")
+def check_current(connection: Connection) -> None:
+    """Raises `Conflict` unless the schema has every `pre` revision of this code."""
+    missing = [s.revision for s in _pending(connection, config()) if s.module.phase == "pre"]
+    if missing:
+        raise Conflict(
+            f'The schema lacks the revision {missing[0]}; invoke with {{"action": "pre"}} first.'
+        )
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Hold the lock of this database's migrations; it outlives the revisions' transactions."""
+    taken = connection.scalar(_LOCK)
+    connection.commit()
+    if not taken:
+        raise Conflict("Another upgrade of this database is running; wait for its end.")
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.execute(_UNLOCK)
+        connection.commit()
+
+
+def _target(connection: Connection, configured: Config, phase: Phase) -> str:
+    scripts = list(ScriptDirectory.from_config(configured).walk_revisions())
+    if phase == "post":
+        return scripts[0].revision
+    pending = _pending(connection, configured)
+    newest = next(script for script in scripts if script.module.phase == "pre")
+    from_post = dropwhile(lambda script: script.module.phase == "pre", pending)
+    blocked = [script.revision for script in from_post if script.module.phase == "pre"]
+    if blocked and len(pending) < len(scripts):
+        raise Conflict(
+            f"The revision {blocked[0]} (pre) rests on a post revision that is not applied: deploy "
+            'the releases one after another, or, while no code runs, invoke {"action": "post"}.'
+        )
+    return newest.revision
+
+
+def _pending(connection: Connection, configured: Config) -> list[Script]:
+    """The revisions that the database lacks, oldest first. Raises `Conflict` if it is newer."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    connection.commit()
+    scripts = ScriptDirectory.from_config(configured)
+    try:
+        return list(scripts.iterate_revisions("heads", current or "base"))[::-1]
+    except CommandError:
+        raise Conflict(
+            f"The schema is at the revision {current}, which this code does not know: it is older "
+            "than the schema. Deploy the code that made it, or a newer one."
+        ) from None

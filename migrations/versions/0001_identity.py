@@ -90,7 +90,7 @@ def upgrade() -> None:
     protect("organizations", key="id", write="UPDATE", system="SELECT")
     protect("organization_settings", write="UPDATE")
     protect("organization_memberships", write="")
-    protect("api_keys", write="")
+    protect("api_keys", write="", analytics=False)
     op.execute(f"""
         ALTER TABLE users ENABLE ROW LEVEL SECURITY;
         ALTER TABLE users FORCE ROW LEVEL SECURITY;

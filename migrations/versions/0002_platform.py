@@ -87,11 +87,11 @@ def upgrade() -> None:
         );
         CREATE INDEX ix_idempotency_keys_created_at ON idempotency_keys (created_at);
     """)
-    protect("outbox", write="INSERT, DELETE", system="SELECT, DELETE")
+    protect("outbox", write="INSERT, DELETE", system="SELECT, DELETE", analytics=False)
     protect("audit_events", write="INSERT", system="SELECT")
     protect("audit_checkpoints", write="", system="SELECT, INSERT")
     protect("job_runs", write="INSERT, UPDATE")
-    protect("idempotency_keys", write="INSERT, UPDATE", system="SELECT, DELETE")
+    protect("idempotency_keys", write="INSERT, UPDATE", system="SELECT, DELETE", analytics=False)
 
 
 def downgrade() -> None:

@@ -58,6 +58,8 @@ def upgrade() -> None:
             WHERE status = 'open' AND waiting_since IS NOT NULL;
         CREATE INDEX ix_conversations_status
             ON conversations (organization_id, status, last_message_at DESC);
+        CREATE INDEX ix_conversations_channel_id_created_at
+            ON conversations (organization_id, channel_id, created_at);
         CREATE TRIGGER touch BEFORE UPDATE ON conversations FOR EACH ROW EXECUTE FUNCTION touch();
 
         CREATE TABLE participants (
