@@ -56,6 +56,15 @@ class Aws:
             config=Config(read_timeout=900, retries={"max_attempts": 0}),
         )
 
+    def put_secret(self, name: str, value: str) -> None:
+        """Make the secret, or rotate it if it holds another value."""
+        client = self.client("secretsmanager")
+        try:
+            if client.get_secret_value(SecretId=name)["SecretString"] != value:
+                client.put_secret_value(SecretId=name, SecretString=value)
+        except client.exceptions.ResourceNotFoundException:
+            client.create_secret(Name=name, SecretString=value)
+
     def warm(self, count: int = 1) -> None:
         """Start `count` workers of each function, so that the first calls find them ready.
 

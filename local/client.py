@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import urllib3
 
+from local.errors import LocalError
 from local.providers import receiver, twilio
 
 
@@ -28,7 +29,7 @@ class Channel:
     credentials: Mapping[str, Any]
 
 
-class Refused(Exception):
+class Refused(LocalError):
     """The webhook did not answer 2xx; the message holds what it said."""
 
 

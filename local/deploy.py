@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from local.aws import SAM, Aws
+from local.errors import LocalError
 from local.processes import tail
 from local.state import State
 
@@ -17,7 +18,7 @@ ARTIFACTS_BUCKET = "countersign-artifacts"
 _NOT_SOURCE = {"__pycache__", ".mypy_cache", ".ruff_cache"}
 
 
-class DeployFailed(Exception):
+class DeployFailed(LocalError):
     """`sam` failed; the message holds the end of its output."""
 
 

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from local.errors import LocalError
 
-class AlreadyRunning(Exception):
+
+class AlreadyRunning(LocalError):
     """Another live process holds the folder; `.pid` is that process, 0 where it has not said."""
 
     def __init__(self, path: Path, pid: int) -> None:
-        super().__init__(f"{path.parent} is in use by process {pid}")
+        super().__init__(
+            f"{path.parent} is in use by process {pid}: end it there, or with `make down`."
+        )
         self.pid = pid
 
 

@@ -24,6 +24,7 @@ import psutil
 import psycopg
 
 from local import unprivileged
+from local.errors import LocalError
 from local.locks import exclusive
 
 SUPERUSER = "postgres"
@@ -32,7 +33,7 @@ SOCKET_PATH_BYTES = 103
 START_SECONDS = 30.0
 
 
-class PostgresFailed(Exception):
+class PostgresFailed(LocalError):
     """The server did not start; the message holds the end of its log."""
 
 

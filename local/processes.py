@@ -12,12 +12,13 @@ from pathlib import Path
 
 import psutil
 
+from local.errors import LocalError
 from local.state import State
 
 STOP_SECONDS = 15.0
 
 
-class ProcessFailed(Exception):
+class ProcessFailed(LocalError):
     """A process ended, or did not answer in time; the message holds the end of its log."""
 
 

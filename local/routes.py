@@ -12,13 +12,14 @@ from typing import Any
 
 from local.aws import Aws
 from local.deploy import physical_ids
+from local.errors import LocalError
 
 _ANY = "x-amazon-apigateway-any-method"
 _INTEGRATION = "x-amazon-apigateway-integration"
 _FUNCTION = re.compile(r"\$\{(\w+)\.Arn\}")
 
 
-class RoutesFailed(Exception):
+class RoutesFailed(LocalError):
     """The template describes a route that the emulator cannot be given."""
 
 

@@ -20,6 +20,7 @@ from local.aws import Aws
 from local.deploy import Stack, deploy, invoke, is_deployed, outputs
 from local.gateway import Gateway
 from local.locks import exclusive
+from local.models.server import ModelServer
 from local.postgres import Cluster
 from local.providers import simulator as providers
 from local.providers.simulator import Simulator
@@ -29,6 +30,7 @@ from tools import sam
 APPLICATION, MIGRATIONS = "countersign", "countersign-migrations"
 STAGE = "local"
 DATABASE = "countersign"
+MODELS_SECRET = f"countersign/{STAGE}/models-key"
 MODELS_PORT, POSTGRES_PORT = 8410, 8432
 
 # What the built templates come from.
@@ -94,17 +96,17 @@ def _models(state: State, port: int) -> "AbstractContextManager[Popen[bytes]]":
 
 
 def _bring_up(local: Local, models_url: str, report: Report) -> None:
-    fresh = _create_database(local.cluster)
-    shared = _shared_parameters(local)
     known = local.state.read("deployed")
-    migrations = _stack(MIGRATIONS, shared | _master_secret(local))
+    fresh = _create_database(local.cluster)
+    parameters = _database(local) | _embedding(local, models_url)
+    migrations = _stack(MIGRATIONS, parameters)
     if fresh or not is_deployed(local.state, local.aws, migrations):
         report("Building the migrations and deploying them")
         sam.build("infra/migrations.yaml")
         deploy(local.state, local.aws, migrations)
         report("Making the database's roles and tables")
         local.migrations("pre")
-    parameters = shared | _application_parameters(local, models_url)
+    parameters |= outputs(local.aws, MIGRATIONS) | _providers(local, models_url)
     application = _stack(APPLICATION, parameters)
     if fresh or not is_deployed(local.state, local.aws, application):
         report("Building the application and deploying it")
@@ -129,8 +131,12 @@ def _create_database(cluster: Cluster) -> bool:
     return True
 
 
-def _shared_parameters(local: Local) -> dict[str, str]:
+def _database(local: Local) -> dict[str, str]:
+    """Parameters that every stack has, and the secret of the database's master user."""
     machine = platform.machine().lower()
+    master_secret = f"countersign/{STAGE}/database-master"
+    master = {"username": local.cluster.user, "password": local.cluster.password}
+    local.aws.put_secret(master_secret, json.dumps(master))
     return {
         "Stage": STAGE,
         "Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}",
@@ -140,51 +146,37 @@ def _shared_parameters(local: Local) -> dict[str, str]:
         "DatabasePort": str(local.cluster.port),
         "DatabaseName": DATABASE,
         "DatabaseSslMode": "disable",
+        "MasterSecretArn": master_secret,
     }
 
 
-def _master_secret(local: Local) -> dict[str, str]:
-    value = {"username": local.cluster.user, "password": local.cluster.password}
-    return {"MasterSecretArn": _secret(local.aws, "database-master", json.dumps(value))}
-
-
-def _application_parameters(local: Local, models_url: str) -> dict[str, str]:
-    from local.models.api import CHAT_MODEL, EMBEDDING_MODEL
-    from local.models.encoder import DIMENSIONS
-
-    made = outputs(local.aws, MIGRATIONS)
-    key = _secret(local.aws, "models-key", local.state.secret("models"))
+def _embedding(local: Local, models_url: str) -> dict[str, str]:
+    """Parameters of the embedding model, and the secret with the model server's key."""
+    local.aws.put_secret(MODELS_SECRET, local.state.secret("models"))
     return {
-        "AppRwSecretArn": made["AppRwSecretArn"],
-        "AppSystemSecretArn": made["AppSystemSecretArn"],
+        "EmbeddingProvider": "openai",
+        "EmbeddingModel": ModelServer.embedding_model,
+        "EmbeddingBaseUrl": models_url,
+        "EmbeddingSecretArn": MODELS_SECRET,
+        "EmbeddingDimensions": str(ModelServer.embedding_dimensions),
+    }
+
+
+def _providers(local: Local, models_url: str) -> dict[str, str]:
+    """Parameters of what the application calls."""
+    return {
         "TwilioApiUrl": local.simulator.url,
         "ChatProvider": "openai",
-        "ChatModel": CHAT_MODEL,
+        "ChatModel": ModelServer.chat_model,
         "ChatBaseUrl": models_url,
-        "ChatSecretArn": key,
-        "EmbeddingProvider": "openai",
-        "EmbeddingModel": EMBEDDING_MODEL,
-        "EmbeddingBaseUrl": models_url,
-        "EmbeddingSecretArn": key,
-        "EmbeddingDimensions": str(DIMENSIONS),
+        "ChatSecretArn": MODELS_SECRET,
         # Here nothing is saved by letting the database sleep.
         "RelaySchedule": "rate(1 minute)",
     }
 
 
-def _secret(aws: Aws, name: str, value: str) -> str:
-    """The name of a secret that holds `value`."""
-    client = aws.client("secretsmanager")
-    full_name = f"countersign/{STAGE}/{name}"
-    try:
-        if client.get_secret_value(SecretId=full_name)["SecretString"] != value:
-            client.put_secret_value(SecretId=full_name, SecretString=value)
-    except client.exceptions.ResourceNotFoundException:
-        client.create_secret(Name=full_name, SecretString=value)
-    return full_name
-
-
 def _stack(name: str, parameters: Mapping[str, str]) -> Stack:
+    """The stack; parameters that its template does not declare are left out by `sam`."""
     template, sources = {
         MIGRATIONS: ("infra/migrations.yaml", MIGRATIONS_SOURCES),
         APPLICATION: ("template.yaml", APPLICATION_SOURCES),
