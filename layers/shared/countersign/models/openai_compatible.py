@@ -48,6 +48,7 @@ class Endpoint:
         self.host = parts.hostname
         self._secret_id = secret_id
         self._timeout_seconds = timeout_seconds
+        # `False` also stops redirects, which would carry the key elsewhere.
         self._pool = urllib3.PoolManager(retries=False)
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -85,7 +86,6 @@ class Endpoint:
                 body=json.dumps(body),
                 headers=_headers(key),
                 timeout=urllib3.Timeout(connect=CONNECT_SECONDS, total=self._timeout_seconds),
-                redirect=False,
                 preload_content=False,
             )
             try:
