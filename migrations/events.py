@@ -1,0 +1,111 @@
+"""What the migrations function can be asked for: one JSON event an action."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from countersign.channels.tables import ChannelType
+from countersign.platform.errors import Invalid
+
+TYPES_OF_PROVIDER: dict[str, tuple[ChannelType, ...]] = {
+    "api": ("api",),
+    "twilio": ("sms", "whatsapp"),
+}
+
+Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S(.*\S)?$")]
+Slug = Annotated[str, Field(max_length=63, pattern=r"^[a-z][a-z0-9-]*$")]
+Email = Annotated[str, Field(max_length=320, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+Seconds = Annotated[int, Field(ge=0, le=900)]
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Roles(_Event):
+    """Make roles, their passwords and the extensions, as the master user."""
+
+    action: Literal["roles"]
+
+
+class Upgrade(_Event):
+    """Run the revisions of a phase, as `app_owner`."""
+
+    action: Literal["pre", "post"]
+
+
+class OrganizationGiven(_Event):
+    """A tenant to be; the slug is its name in addresses."""
+
+    slug: Slug
+    name: Line
+
+
+class PersonGiven(_Event):
+    """Someone of an organization."""
+
+    email: Email
+    display_name: Line
+
+
+class ChannelGiven(_Event):
+    """A way in and out: `external_id` is our own address on it."""
+
+    type: ChannelType
+    provider: str
+    external_id: Line
+    name: Line
+
+    @model_validator(mode="after")
+    def _fits(self) -> ChannelGiven:
+        types = TYPES_OF_PROVIDER.get(self.provider)
+        if types is None:
+            raise ValueError(f"provider must be one of {', '.join(TYPES_OF_PROVIDER)}")
+        if self.type not in types:
+            raise ValueError(f"type must be {' or '.join(types)} for {self.provider}")
+        if self.type == "whatsapp" and not self.external_id.startswith("whatsapp:"):
+            raise ValueError("external_id must be of the form whatsapp:+15550100")
+        return self
+
+
+class Bootstrap(_Event):
+    """Make the first organization with an admin, a channel and an API key of the admin's.
+
+    `new_key` makes another key where the first was lost, and revokes that.
+    """
+
+    action: Literal["bootstrap"]
+    organization: OrganizationGiven
+    admin: PersonGiven
+    channel: ChannelGiven
+    new_key: bool = False
+
+
+class Sample(_Event):
+    """Write the sample data; the options, where given, are set for its organizations."""
+
+    action: Literal["sample"]
+    undo_seconds: Seconds | None = None
+    debounce_seconds: Seconds | None = None
+
+
+Event = Roles | Upgrade | Bootstrap | Sample
+
+_EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="action")])
+
+
+def parse(event: dict[str, Any]) -> Event:
+    """The event in its shape. Raises `Invalid`, which says of each fault where and what."""
+    try:
+        return _EVENT.validate_python(event)
+    except ValidationError as error:
+        wrong = error.errors(include_url=False, include_context=False, include_input=False)
+        said = "; ".join(f"{_where(one['loc'])}: {one['msg']}" for one in wrong)
+        raise Invalid(f"The event is not one of this function's. {said}.") from None
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    """`channel.type`; the union puts the action before it."""
+    return ".".join(str(part) for part in location[1:]) or "event"
