@@ -11,16 +11,25 @@ import math
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import func, select
 
-from countersign.channels.envelope import Envelope
+from countersign.channels.envelope import Envelope, to_message
 from countersign.channels.messages import WebhookRequest
+from countersign.channels.sending import SendingSettings
 from countersign.channels.tables import Channel
+from countersign.conversations.delivering import deliver
+from countersign.conversations.tables import Conversation
+from countersign.drafting import approvals, revision
+from countersign.drafting.ingestion import ingest
+from countersign.drafting.tables import Draft
+from countersign.drafting.working import work
 from countersign.drafting.writing import Writer
 from countersign.identity import api_keys
 from countersign.identity.api_keys import SCOPES, Principal
@@ -35,8 +44,8 @@ from countersign.models import ChatAnswer, Embeddings, ModelSettings
 from countersign.models.schemas import Purpose
 from countersign.models.spaces import space_of
 from countersign.models.vectors import padded
-from countersign.platform import queues
-from countersign.platform.db import Database, engine
+from countersign.platform import clock, queues
+from countersign.platform.db import Database, TenantSession, engine
 from countersign.platform.ids import new_id
 from countersign.platform.outbox import Outbox
 from tests.conftest import TestDatabase
@@ -232,3 +241,59 @@ def outbox(database: TestDatabase) -> Outbox:
 def writer(database: TestDatabase) -> Writer:
     """The product's writer with the models of this module."""
     return Writer(database.app_rw, QuotingChat(), HashingEncoder(), MODEL_SETTINGS)
+
+
+SENDING_SETTINGS = SendingSettings(
+    public_url="", channel_key_secret_id="", channel_secrets_prefix=""
+)
+
+
+class Path:
+    """Drives one tenant's messages through the domain, step by step."""
+
+    def __init__(self, database: TestDatabase, tenant: Tenant, sent: MemoryQueues) -> None:
+        self.database, self.tenant, self.sent = database, tenant, sent
+        self.outbox, self.writer = outbox(database), writer(database)
+
+    def tenant_session(self) -> AbstractContextManager[TenantSession]:
+        """One transaction of the tenant."""
+        return self.database.app_rw.tenant(self.tenant.organization_id)
+
+    def receive(self, *envelopes: Envelope) -> list[str]:
+        """Ingest webhooks as one batch; returns the ids of those that failed."""
+        texts = [json.dumps(to_message(envelope, "bucket")) for envelope in envelopes]
+        return ingest(self.outbox, [(str(n), text) for n, text in enumerate(texts)], "bucket")
+
+    def draft(self) -> None:
+        """Work on every draft request that is queued."""
+        for body in self.sent.take("drafts"):
+            organization_id = UUID(body["organization_id"])
+            work(self.outbox, self.writer, organization_id, UUID(body["draft_request_id"]))
+
+    def approve(self, final_text: str | None = None) -> approvals.Approved:
+        """Approve the one pending draft, as it stands."""
+        with self.outbox.transaction(self.tenant.organization_id) as session:
+            draft = session.scalars(select(Draft).where(Draft.status == "pending")).one()
+            key = session.organization_id, draft.conversation_id
+            seen = revision.token(session, session.get_one(Conversation, key), draft)
+            return approvals.approve(
+                session, self.tenant.principal, draft.id, seen, final_text, None, clock.now()
+            )
+
+    def send(self) -> list[str | None]:
+        """Deliver everything that is queued; returns what each became."""
+        return [
+            deliver(
+                self.outbox,
+                SENDING_SETTINGS,
+                UUID(body["organization_id"]),
+                UUID(body["delivery_id"]),
+                body.get("look_up"),
+            )
+            for body in self.sent.take("outbound")
+        ]
+
+    def count(self, table: Any, **values: Any) -> int:
+        """How many rows of a table the tenant sees."""
+        with self.tenant_session() as session:
+            return session.scalar(select(func.count()).select_from(table).filter_by(**values)) or 0

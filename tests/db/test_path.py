@@ -2,86 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-from uuid import UUID
-
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from countersign.channels import sending
 from countersign.channels.deliveries import Claim
-from countersign.channels.envelope import to_message
 from countersign.channels.messages import Accepted, SendResult
 from countersign.channels.sending import SendingSettings
 from countersign.channels.tables import Delivery
-from countersign.conversations.delivering import deliver
 from countersign.conversations.tables import Conversation, Message
-from countersign.drafting import approvals, revision
-from countersign.drafting.ingestion import ingest
 from countersign.drafting.tables import Draft, DraftRequest, LearningSample
-from countersign.drafting.working import work
 from countersign.platform.tables import AuditEvent, OutboxRow
 from tests import world
 from tests.conftest import TestDatabase
-from tests.world import MemoryQueues, Tenant, memory_queues
+from tests.world import MemoryQueues, Path, memory_queues
 
 __all__ = ["memory_queues"]
-
-SETTINGS = SendingSettings(public_url="", channel_key_secret_id="", channel_secrets_prefix="")
-
-
-class Path:
-    """Drives one tenant's messages through the functions, step by step."""
-
-    def __init__(self, database: TestDatabase, tenant: Tenant, sent: MemoryQueues) -> None:
-        self.database, self.tenant, self.sent = database, tenant, sent
-        self.outbox, self.writer = world.outbox(database), world.writer(database)
-
-    def receive(self, *envelopes: Any) -> list[str]:
-        records = [
-            (str(number), json.dumps(to_message(envelope, "bucket")))
-            for number, envelope in enumerate(envelopes)
-        ]
-        return ingest(self.outbox, records, "bucket")
-
-    def draft(self) -> None:
-        for body in self.sent.take("drafts"):
-            work(
-                self.outbox,
-                self.writer,
-                UUID(body["organization_id"]),
-                UUID(body["draft_request_id"]),
-            )
-
-    def approve(self, final_text: str | None = None) -> approvals.Approved:
-        with self.outbox.transaction(self.tenant.organization_id) as session:
-            draft = session.scalars(select(Draft).where(Draft.status == "pending")).one()
-            conversation = session.get_one(
-                Conversation, (session.organization_id, draft.conversation_id)
-            )
-            from datetime import UTC, datetime
-
-            seen = revision.token(session, conversation, draft)
-            return approvals.approve(
-                session, self.tenant.principal, draft.id, seen, final_text, None, datetime.now(UTC)
-            )
-
-    def send(self) -> list[str | None]:
-        return [
-            deliver(
-                self.outbox,
-                SETTINGS,
-                UUID(body["organization_id"]),
-                UUID(body["delivery_id"]),
-                body.get("look_up"),
-            )
-            for body in self.sent.take("outbound")
-        ]
-
-    def count(self, table: Any, **values: Any) -> int:
-        with self.database.app_rw.tenant(self.tenant.organization_id) as session:
-            return session.scalar(select(func.count()).select_from(table).filter_by(**values)) or 0
 
 
 @pytest.fixture

@@ -104,6 +104,7 @@ def engine(url: URL, *, prepare: bool = True) -> Engine:
         url,
         pool_size=1,
         max_overflow=0,
+        pool_timeout=5,
         pool_pre_ping=True,
         connect_args={"connect_timeout": 5, **options},
     )

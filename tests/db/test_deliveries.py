@@ -1,0 +1,360 @@
+"""The ledger of what is sent: every way a delivery can go, and what it never does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, update
+
+from countersign.channels import deliveries, sending
+from countersign.channels.deliveries import Claim
+from countersign.channels.messages import (
+    Accepted,
+    DeliveryStatus,
+    Refused,
+    SendResult,
+    Throttled,
+    Unknown,
+    Unreached,
+)
+from countersign.channels.sending import SendingSettings
+from countersign.channels.tables import Channel, Delivery, DeliveryAttempt
+from countersign.conversations import locking, outbound
+from countersign.conversations.delivering import deliver
+from countersign.conversations.tables import Conversation, Message, Notification
+from countersign.people import directory
+from countersign.platform import clock
+from countersign.platform.errors import Conflict, NotFound, Unavailable
+from countersign.platform.ids import new_id
+from tests import world
+from tests.conftest import TestDatabase
+from tests.world import SENDING_SETTINGS, MemoryQueues, Path, memory_queues
+
+__all__ = ["memory_queues"]
+
+
+class Ledger:
+    """One delivery, of a channel whose receiver does not tell a second try from another message."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path, self.patch = path, monkeypatch
+        self.now = datetime.now(UTC)
+        monkeypatch.setattr(clock, "now", lambda: self.now)
+        self.calls: list[Claim] = []
+        path.receive(path.tenant.webhook("Can I return my order?"))
+        path.draft()
+        self.id = path.approve().delivery_id
+        path.sent.take("outbound")
+        self.use("twilio")
+
+    def use(self, provider: str) -> None:
+        with self.path.tenant_session() as session:
+            session.execute(update(Channel).values(provider=provider))
+
+    def answers(self, *results: SendResult | BaseException) -> None:
+        remaining = list(results)
+
+        def send(claim: Claim, settings: SendingSettings) -> SendResult:
+            self.calls.append(claim)
+            result = remaining.pop(0)
+            if isinstance(result, BaseException):
+                raise result
+            return result
+
+        self.patch.setattr(sending, "send", send)
+
+    def finds(self, *found: Sequence[str]) -> None:
+        remaining = list(found)
+        self.patch.setattr(sending, "look_up", lambda claim, settings: list(remaining.pop(0)))
+
+    def deliver(self, look_up: int | None = None) -> str | None:
+        return deliver(
+            self.path.outbox, SENDING_SETTINGS, self.path.tenant.organization_id, self.id, look_up
+        )
+
+    def tell(self, status: str, attempt_id: UUID | None = None, **values: str) -> bool:
+        """What the provider's event does, as ingest applies it."""
+        event = DeliveryStatus(
+            provider_event_id=str(new_id()),
+            status=status,  # type: ignore[arg-type]
+            attempt_id=attempt_id,
+            delivery_id=None if attempt_id else self.id,
+            occurred_at=self.now,
+            **values,
+        )
+        with self.path.tenant_session() as session:
+            assert deliveries.find(session, self.path.tenant.channel_id, event) == self.id
+            conversation = locking.lock_of_delivery(session, self.id)
+            moved = deliveries.apply_status(session, self.id, event)
+            if moved:
+                outbound.record_outcome(session, conversation, moved, self.now)
+            return moved is not None
+
+    @property
+    def row(self) -> Delivery:
+        with self.path.tenant_session() as session:
+            return session.scalars(select(Delivery).where(Delivery.id == self.id)).one()
+
+    @property
+    def waits(self) -> bool:
+        with self.path.tenant_session() as session:
+            return session.scalars(select(Conversation.waiting_since)).one() is not None
+
+
+@pytest.fixture
+def ledger(
+    database: TestDatabase, memory_queues: MemoryQueues, monkeypatch: pytest.MonkeyPatch
+) -> Ledger:
+    tenant = world.add_tenant(database)
+    world.add_knowledge(database, tenant, ["Returns are free for 30 days. Keep the box."])
+    return Ledger(Path(database, tenant, memory_queues), monkeypatch)
+
+
+def test_an_accepted_send_is_made_once(ledger: Ledger) -> None:
+    ledger.answers(Accepted("SM1"))
+    assert [ledger.deliver() for _ in range(3)] == ["sent", None, None]
+    assert len(ledger.calls) == 1
+    assert ledger.row.provider_message_id == "SM1"
+    assert not ledger.waits
+
+
+def test_a_refusal_is_final_and_comes_back_to_a_person(ledger: Ledger) -> None:
+    ledger.answers(Refused("21211", "The number is not valid."))
+    assert [ledger.deliver(), ledger.deliver()] == ["failed", None]
+    assert (ledger.row.reason_code, ledger.row.reason) == ("21211", "The number is not valid.")
+    assert ledger.waits
+    with ledger.path.tenant_session() as session:
+        notice = session.scalars(
+            select(Notification).where(Notification.type == "delivery_failed")
+        ).one()
+    assert notice.user_id == ledger.path.tenant.user_id
+
+
+@pytest.mark.parametrize(
+    "result", [Throttled(None, "Slow down."), Unreached("No route."), Throttled(40.0, "Later.")]
+)
+def test_what_surely_did_not_arrive_is_tried_again_later(
+    ledger: Ledger, result: Throttled | Unreached
+) -> None:
+    ledger.answers(result, Accepted("SM1"))
+    assert ledger.deliver() is None
+    wait = ledger.row.not_before - ledger.now
+    asked = result.retry_after if isinstance(result, Throttled) else None
+    assert wait >= timedelta(seconds=asked or 1)
+    assert len(ledger.path.sent.take("outbound")) == 1
+    # A message that comes too early is put off, not acted on.
+    assert ledger.deliver() is None
+    assert len(ledger.calls) == 1
+    assert len(ledger.path.sent.take("outbound")) == 1
+    ledger.now += wait
+    assert ledger.deliver() == "sent"
+
+
+def test_tries_end_at_last(ledger: Ledger) -> None:
+    ledger.answers(*[Throttled(None, "Slow down.")] * deliveries.MAX_ATTEMPTS)
+    for _ in range(deliveries.MAX_ATTEMPTS):
+        ledger.now += timedelta(hours=1)
+        state = ledger.deliver()
+    assert state == "failed"
+    assert ledger.path.count(DeliveryAttempt) == deliveries.MAX_ATTEMPTS
+
+
+def test_waiting_doubles_and_has_an_end() -> None:
+    for attempts in range(1, 30):
+        wait = deliveries.backoff(attempts).total_seconds()
+        assert min(600, 2**attempts) / 2 <= wait <= min(600, 2**attempts)
+    assert deliveries.backoff(1, 900.0).total_seconds() == 900
+
+
+def test_a_lost_answer_is_unknown_and_not_sent_again(ledger: Ledger) -> None:
+    ledger.answers(Unknown("The connection broke."))
+    assert [ledger.deliver(), ledger.deliver()] == ["unknown", None]
+    assert len(ledger.calls) == 1
+    assert ledger.waits
+    assert [body["look_up"] for body in ledger.path.sent.take("outbound")] == [0]
+
+
+def test_a_look_up_that_finds_exactly_one_settles(ledger: Ledger) -> None:
+    ledger.answers(Unknown("The connection broke."))
+    ledger.deliver()
+    ledger.finds([], ["SM7"])
+    assert ledger.deliver(look_up=0) is None
+    assert ledger.row.status == "unknown"
+    assert ledger.deliver(look_up=1) == "sent"
+    assert ledger.row.provider_message_id == "SM7"
+    assert not ledger.waits
+    assert ledger.deliver(look_up=1) is None
+
+
+def test_a_look_up_that_finds_two_settles_nothing(ledger: Ledger) -> None:
+    ledger.answers(Unknown("The connection broke."))
+    ledger.deliver()
+    ledger.finds(*[["SM7", "SM8"]] * 3)
+    ledger.path.sent.take("outbound")
+    for number in range(3):
+        assert ledger.deliver(look_up=number) is None
+    assert ledger.row.status == "unknown"
+    assert len(ledger.path.sent.take("outbound")) == len(deliveries.LOOK_UP_AFTER) - 1
+
+
+def test_a_look_up_leaves_out_what_another_delivery_owns(ledger: Ledger) -> None:
+    ledger.answers(Unknown("The connection broke."))
+    ledger.deliver()
+    row = ledger.row
+    with ledger.path.tenant_session() as session:
+        session.add(
+            Delivery(
+                organization_id=row.organization_id,
+                channel_id=row.channel_id,
+                status="sent",
+                sender=row.sender,
+                recipient=row.recipient,
+                payload=row.payload,
+                not_before=row.not_before,
+                provider_message_id="SM7",
+            )
+        )
+    ledger.finds(["SM7", "SM8"])
+    assert ledger.deliver(look_up=0) == "sent"
+    assert ledger.row.provider_message_id == "SM8"
+
+
+def test_a_receiver_that_deduplicates_is_sent_to_again(ledger: Ledger) -> None:
+    ledger.use("api")
+    ledger.answers(Unknown("The connection broke."), Accepted("d1"))
+    assert ledger.deliver() is None
+    ledger.now += timedelta(hours=1)
+    assert ledger.deliver() == "sent"
+    assert len({claim.delivery.id for claim in ledger.calls}) == 1
+
+
+def test_a_worker_that_died_leaves_an_unknown_once_its_lease_ends(ledger: Ledger) -> None:
+    ledger.answers(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        ledger.deliver()
+    with pytest.raises(Unavailable):
+        ledger.deliver()
+    ledger.now += deliveries.LEASE + timedelta(seconds=1)
+    assert ledger.deliver() == "unknown"
+    assert len(ledger.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("late", "state"), [(Refused("x", "Too late."), "unknown"), (Accepted("SM1"), "sent")]
+)
+def test_a_late_answer_counts_only_as_an_acceptance(
+    ledger: Ledger, late: SendResult, state: str
+) -> None:
+    def send(claim: Claim, settings: SendingSettings) -> SendResult:
+        ledger.now += deliveries.LEASE + timedelta(seconds=1)
+        assert ledger.deliver() == "unknown"
+        return late
+
+    ledger.patch.setattr(sending, "send", send)
+    ledger.deliver()
+    assert ledger.row.status == state
+
+
+@pytest.mark.parametrize(
+    ("events", "state"),
+    [
+        (["sent", "delivered"], "delivered"),
+        (["delivered", "sent"], "delivered"),
+        (["delivered", "failed"], "delivered"),
+        (["failed", "delivered"], "delivered"),
+        (["failed", "sent"], "failed"),
+        (["sent", "failed"], "failed"),
+        (["sent", "sent"], "sent"),
+    ],
+)
+def test_events_end_right_in_any_order(ledger: Ledger, events: list[str], state: str) -> None:
+    ledger.answers(Accepted("SM1"))
+    ledger.deliver()
+    for event in events:
+        ledger.tell(event)
+    assert ledger.row.status == state
+
+
+def test_an_event_before_our_own_record_of_the_send(ledger: Ledger) -> None:
+    def send(claim: Claim, settings: SendingSettings) -> SendResult:
+        assert ledger.tell("delivered", claim.attempt_id, provider_message_id="SM1")
+        return Accepted("SM1")
+
+    ledger.patch.setattr(sending, "send", send)
+    assert ledger.deliver() is None
+    assert (ledger.row.status, ledger.row.provider_message_id) == ("delivered", "SM1")
+
+
+def test_an_event_settles_an_unknown(ledger: Ledger) -> None:
+    ledger.answers(Unknown("The connection broke."))
+    ledger.deliver()
+    assert ledger.tell("sent", ledger.calls[0].attempt_id)
+    assert ledger.row.status == "sent"
+    assert not ledger.waits
+
+
+def test_an_event_for_a_cancelled_delivery_shows_the_message_again(ledger: Ledger) -> None:
+    ledger.answers(Throttled(None, "502"))
+    ledger.deliver()
+    ledger.path.receive(ledger.path.tenant.webhook("One more thing", message_id="m2"))
+    assert ledger.row.status == "cancelled"
+    assert ledger.tell("delivered", ledger.calls[0].attempt_id)
+    with ledger.path.tenant_session() as session:
+        message = session.scalars(select(Message).where(Message.direction == "outbound")).one()
+    assert message.cancelled_at is None
+
+
+def test_an_event_of_another_channel_finds_nothing(ledger: Ledger) -> None:
+    event = DeliveryStatus(
+        provider_event_id="e", status="sent", delivery_id=ledger.id, occurred_at=ledger.now
+    )
+    with ledger.path.tenant_session() as session:
+        assert deliveries.find(session, new_id(), event) is None
+        unnamed = DeliveryStatus(
+            provider_event_id="e",
+            status="sent",
+            provider_message_id="SM404",
+            occurred_at=ledger.now,
+        )
+        assert deliveries.find(session, ledger.path.tenant.channel_id, unnamed) is None
+
+
+def test_a_suppressed_recipient_is_not_written_to(ledger: Ledger) -> None:
+    recipient = ledger.row.recipient
+    with ledger.path.tenant_session() as session:
+        directory.suppress(session, recipient, "opted_out")
+        directory.suppress(session, recipient, "again")
+    ledger.answers()
+    assert ledger.deliver() == "cancelled"
+    assert ledger.row.reason_code == "suppressed"
+
+
+@pytest.mark.parametrize("resolution", ["sent", "failed", "resend"])
+def test_a_person_decides_about_an_unknown(
+    ledger: Ledger, resolution: deliveries.Resolution
+) -> None:
+    ledger.answers(Unknown("The connection broke."), Accepted("SM2"))
+    ledger.deliver()
+    ledger.path.sent.take("outbound")
+    with ledger.path.tenant_session() as session:
+        deliveries.resolve(session, ledger.id, resolution, ledger.now)
+    if resolution == "resend":
+        assert ledger.deliver() == "sent"
+    else:
+        assert ledger.row.status == resolution
+    if resolution != "failed":
+        with ledger.path.tenant_session() as session, pytest.raises(Conflict):
+            deliveries.resolve(session, ledger.id, "resend", ledger.now)
+
+
+def test_deciding_about_a_delivery_of_nobody(ledger: Ledger) -> None:
+    with ledger.path.tenant_session() as session, pytest.raises(NotFound):
+        deliveries.resolve(session, new_id(), "sent", ledger.now)
+
+
+def test_there_is_nothing_to_claim_of_nobody(ledger: Ledger) -> None:
+    with ledger.path.tenant_session() as session:
+        assert deliveries.claim(session, new_id(), ledger.now) is None
