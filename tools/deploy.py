@@ -14,12 +14,12 @@ import tomllib
 from typing import Any
 
 import boto3
-import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tools import sam
 from tools.environment import ROOT
+from tools.template import load
 
 CONFIG = ROOT / "samconfig.toml"
 Parameters = dict[str, str]
@@ -86,19 +86,8 @@ def _deploy(template: str, stack: str, known: Parameters) -> None:
 
 def _declared(template: str) -> dict[str, bool]:
     """The parameters of a template, and whether each has a default."""
-    parsed = yaml.load((ROOT / template).read_text(), Loader=_TemplateLoader)
-    return {name: "Default" in each for name, each in parsed["Parameters"].items()}
-
-
-class _TemplateLoader(yaml.SafeLoader):
-    """Reads CloudFormation's short functions (`!Ref`), whose meaning does not matter here."""
-
-
-def _nothing(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> None:
-    return None
-
-
-_TemplateLoader.add_multi_constructor("!", _nothing)
+    parameters = load(ROOT / template)["Parameters"]
+    return {name: "Default" in each for name, each in parameters.items()}
 
 
 def _migrate(function: str, phase: str) -> None:

@@ -61,8 +61,8 @@ def _import_fault(function: Path) -> list[str]:
     paths = [function, *(function.parent / layer / "python" for layer in LAYERS)]
     code = "import sys; sys.path[:0] = sys.argv[1:]; import app; app.lambda_handler"
     done = subprocess.run(
-        # -I -S: neither the environment's packages nor the current folder.
-        [sys.executable, "-I", "-S", "-c", code, *map(str, paths)],
+        # Neither the environment's packages (-S) nor the current folder (-I), nothing written (-B).
+        [sys.executable, "-I", "-S", "-B", "-c", code, *map(str, paths)],
         capture_output=True,
         text=True,
         env={"PATH": os.defpath},
