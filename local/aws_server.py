@@ -36,7 +36,11 @@ PRIVATE_NAMES = {
         "release_worker",
         "workers_in_use",
     ),
-    "ministack.services.lambda_svc": ("_resolve_layer_zip", "_functions._data"),
+    "ministack.services.lambda_svc": (
+        "_resolve_layer_zip",
+        "_functions._data",
+        "_sqs_esm_concurrency",
+    ),
     "ministack.core.responses": ("set_request_account_id", "set_request_region"),
     "ministack.core.persistence": ("save_all",),
     "ministack.app": ("app", "_build_persistence_save_dict"),
@@ -60,6 +64,7 @@ def main() -> None:
     require_private_names()
     remove_unused(layers)
     read_layers_from(layers)
+    read_concurrency_as_a_number()
     serve(port)
 
 
@@ -126,6 +131,13 @@ def unpacked(layers: Path, archive: bytes) -> Path:
             compileall.compile_dir(new, quiet=2)
         new.rename(folder)
     return folder
+
+
+def read_concurrency_as_a_number() -> None:
+    """ministack reads a Number parameter as text, and then all event sources stand still."""
+    lambda_svc = importlib.import_module("ministack.services.lambda_svc")
+    limit = lambda_svc._sqs_esm_concurrency
+    lambda_svc._sqs_esm_concurrency = lambda *arguments: int(limit(*arguments))
 
 
 def warm(count: int) -> dict[str, str]:

@@ -28,6 +28,8 @@ AWSTemplateFormatVersion: "2010-09-09"
 Transform: AWS::Serverless-2016-10-31
 Parameters:
   Journal: {Type: String}
+  Concurrency: {Type: Number, Default: 2}
+  MaxReceiveCount: {Type: Number, Default: 2}
 Globals:
   Function:
     Runtime: python3.13
@@ -42,7 +44,9 @@ Resources:
     Type: AWS::SQS::Queue
     Properties:
       VisibilityTimeout: 2
-      RedrivePolicy: {deadLetterTargetArn: !GetAtt InboundDeadLetterQueue.Arn, maxReceiveCount: 2}
+      RedrivePolicy:
+        deadLetterTargetArn: !GetAtt InboundDeadLetterQueue.Arn
+        maxReceiveCount: !Ref MaxReceiveCount
   InboundDeadLetterQueue: {Type: AWS::SQS::Queue}
   Secret:
     Type: AWS::SecretsManager::Secret
@@ -65,7 +69,7 @@ Resources:
           Properties:
             Queue: !GetAtt InboundQueue.Arn
             FunctionResponseTypes: [ReportBatchItemFailures]
-            ScalingConfig: {MaximumConcurrency: 2}
+            ScalingConfig: {MaximumConcurrency: !Ref Concurrency}
 Outputs:
   ApiId: {Value: !Ref Api}
   InboundQueueUrl: {Value: !Ref InboundQueue}
