@@ -52,7 +52,7 @@ lint: venv
 types: venv
 	@$(VENV)/bin/mypy $(CODE)
 imports: venv
-	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/lint-imports --no-logo
 	@$(PY) -m tools.imports
 templates: venv sam
 	@.local/sam/bin/python tools/templates.py
