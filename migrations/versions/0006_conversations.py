@@ -94,7 +94,7 @@ def upgrade() -> None:
             body_html text,
             body_salt bytea NOT NULL,
             author_user_id uuid,
-            sent_at timestamptz NOT NULL DEFAULT now(),
+            sent_at timestamptz NOT NULL,
             cancelled_at timestamptz,
             metadata jsonb NOT NULL DEFAULT '{}' CHECK (is_small(metadata)),
             created_at timestamptz NOT NULL DEFAULT now(),
