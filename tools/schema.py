@@ -64,8 +64,10 @@ _CHECKS = """
 # `col = ANY (ARRAY['a'::text, 'b'::text])`, or `col = 'a'::text` where there is one value only.
 _LIST = re.compile(r"CHECK \(\((\w+) = (?:ANY \(ARRAY\[)?((?:'[^']*'::text(?:, )?)+)(?:\]\))?\)\)")
 _VALUE = re.compile(r"'([^']*)'::text")
-# What pg_dump says of itself, of its server and of the session: none of it is the schema.
-_NOISE = re.compile(r"--|SET |SELECT pg_catalog\.set_config|\\(un)?restrict ")
+# What pg_dump says of itself, of its server and of the session; and the owner, who is always one.
+_NOISE = re.compile(
+    r"--|SET |SELECT pg_catalog\.set_config|\\(un)?restrict |ALTER .* OWNER TO app_owner;"
+)
 HEADER = "-- What the revisions make of an empty database. Written by `make schema`.\n\n"
 
 Connection = psycopg.Connection[Any]
@@ -111,7 +113,7 @@ def dump(conninfo: str) -> str:
     """The schema as SQL, with policies and grants; the same text each time."""
     values = {name: str(value) for name, value in conninfo_to_dict(conninfo).items()}
     password = values.pop("password")
-    command = [postgres.binary("pg_dump"), "--schema-only", "--no-comments", "--no-owner"]
+    command = [postgres.binary("pg_dump"), "--schema-only", "--no-comments"]
     result = subprocess.run(
         [*command, make_conninfo(**values)],
         env={**os.environ, "PGPASSWORD": password},
