@@ -332,6 +332,14 @@ def test_a_suppressed_recipient_is_not_written_to(ledger: Ledger) -> None:
     assert ledger.row.reason_code == "suppressed"
 
 
+def test_who_opted_out_is_not_written_to_again(ledger: Ledger) -> None:
+    ledger.answers(Refused("21610", "The recipient has unsubscribed."))
+    assert ledger.deliver() == "failed"
+    recipient = ledger.row.recipient
+    with ledger.path.tenant_session() as session:
+        assert directory.is_suppressed(session, recipient)
+
+
 @pytest.mark.parametrize("resolution", ["sent", "failed", "resend"])
 def test_a_person_decides_about_an_unknown(
     ledger: Ledger, resolution: deliveries.Resolution

@@ -21,7 +21,7 @@ from uuid import UUID
 from sqlalchemy import select, update
 
 from countersign.channels import messages as m
-from countersign.channels.providers import provider_module
+from countersign.channels.providers import Provider, provider_module
 from countersign.channels.tables import Channel, Delivery, DeliveryAttempt, DeliveryState
 from countersign.people import directory
 from countersign.platform import outbox
@@ -154,7 +154,7 @@ def _take_over(session: TenantSession, delivery: Delivery, now: datetime) -> Cla
         raise Unavailable("Another worker is sending this.")
     attempt = _newest_attempt(session, delivery)
     attempt.outcome, attempt.finished_at = "unknown", now
-    if _resend_is_safe(session, delivery):
+    if _provider(session, delivery).RESEND_IS_SAFE:
         return _lease(session, delivery, now)
     _become_unknown(session, delivery, "The worker ended before the provider's answer.", now)
     return delivery
@@ -201,10 +201,8 @@ def settle(
     if not held:
         return None
     if isinstance(result, m.Refused):
-        delivery.status = "failed"
-        delivery.reason_code, delivery.reason = result.code, result.reason
-        return delivery
-    if isinstance(result, m.Unknown) and not _resend_is_safe(session, delivery):
+        return _fail(session, delivery, result.code, result.reason)
+    if isinstance(result, m.Unknown) and not _provider(session, delivery).RESEND_IS_SAFE:
         _become_unknown(session, delivery, result.reason, now)
         return delivery
     return _retry(session, delivery, result, now)
@@ -218,6 +216,15 @@ def _accept(
         return None
     delivery.status, delivery.sent_at = "sent", now
     delivery.reason_code = delivery.reason = None
+    return delivery
+
+
+def _fail(
+    session: TenantSession, delivery: Delivery, code: str | None, reason: str | None
+) -> Delivery:
+    delivery.status, delivery.reason_code, delivery.reason = "failed", code, reason
+    if code in _provider(session, delivery).OPTED_OUT:
+        directory.suppress(session, delivery.recipient, "opted_out")
     return delivery
 
 
@@ -275,10 +282,9 @@ def apply_status(
     delivery.provider_message_id = delivery.provider_message_id or status.provider_message_id
     if delivery.status not in _OPEN[status.status]:
         return None
-    delivery.status = status.status
     if status.status == "failed":
-        delivery.reason_code, delivery.reason = status.error_code, status.error_reason
-        return delivery
+        return _fail(session, delivery, status.error_code, status.error_reason)
+    delivery.status = status.status
     delivery.reason_code = delivery.reason = None
     delivery.sent_at = delivery.sent_at or status.occurred_at
     if status.status == "delivered":
@@ -346,8 +352,8 @@ def _channel(session: TenantSession, delivery: Delivery) -> Channel:
     return session.get_one(Channel, (session.organization_id, delivery.channel_id))
 
 
-def _resend_is_safe(session: TenantSession, delivery: Delivery) -> bool:
-    return provider_module(_channel(session, delivery).provider).RESEND_IS_SAFE
+def _provider(session: TenantSession, delivery: Delivery) -> Provider:
+    return provider_module(_channel(session, delivery).provider)
 
 
 def _become_unknown(session: TenantSession, delivery: Delivery, reason: str, now: datetime) -> None:

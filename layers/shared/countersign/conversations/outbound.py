@@ -19,8 +19,6 @@ from countersign.platform.db import TenantSession
 from countersign.platform.errors import Conflict
 from countersign.platform.ids import new_id
 
-SYSTEM = audit.Actor("system", "countersign")
-
 
 def say(
     session: TenantSession,
@@ -119,7 +117,7 @@ def _went_out(session: TenantSession, conversation: Conversation, delivery: Deli
 def _outcome(delivery: Delivery) -> audit.Event:
     return audit.Event(
         f"delivery.{delivery.status}",
-        SYSTEM,
+        audit.SYSTEM,
         {
             "delivery_id": str(delivery.id),
             "message_id": str(delivery.message_id),

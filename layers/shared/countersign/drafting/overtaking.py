@@ -74,7 +74,7 @@ def revoke_approval(
 
 def _superseded(draft_id: UUID, reason: str) -> audit.Event:
     return audit.Event(
-        "draft.superseded", outbound.SYSTEM, {"draft_id": str(draft_id), "reason": reason}
+        "draft.superseded", audit.SYSTEM, {"draft_id": str(draft_id), "reason": reason}
     )
 
 
@@ -84,4 +84,4 @@ def _cancelled(delivery_id: UUID, message_id: UUID, reason: str) -> audit.Event:
         "message_id": str(message_id),
         "reason_code": reason,
     }
-    return audit.Event("delivery.cancelled", outbound.SYSTEM, data)
+    return audit.Event("delivery.cancelled", audit.SYSTEM, data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import func, select, update
@@ -17,7 +17,7 @@ from countersign.conversations.tables import Message
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.identity.tables import OrganizationSettings
 from countersign.models.tables import ModelUsage
-from countersign.platform import outbox
+from countersign.platform import audit, outbox
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import NotFound, Unavailable
 from countersign.platform.ids import new_id
@@ -114,10 +114,10 @@ def claim(session: TenantSession, request_id: UUID, now: datetime) -> Job | None
     if request.status == "drafting" and request.leased_until and request.leased_until > now:
         raise Unavailable("Another worker is drafting this.")
     if request.attempts >= MAX_ATTEMPTS:
-        request.status, request.reason = "failed", "too_many_attempts"
+        end(session, request, "failed", "too_many_attempts", now)
         return None
     if _spent_today(session, now) >= _budget(session):
-        request.status, request.reason = "abstained", "daily_budget_spent"
+        end(session, request, "abstained", "daily_budget_spent", now)
         return None
     request.status = "drafting"
     request.fence += 1
@@ -142,6 +142,20 @@ def retry(session: TenantSession, request: DraftRequest, after: timedelta, now: 
     request.status, request.leased_until = "waiting", None
     request.not_before = now + after
     _promise(session, request)
+
+
+def end(
+    session: TenantSession,
+    request: DraftRequest,
+    status: Literal["abstained", "failed"],
+    reason: str,
+    now: datetime,
+) -> None:
+    """There will be no draft: say why, in the request and on the record."""
+    request.status, request.reason = status, reason
+    data = {"draft_request_id": str(request.id), "reason": reason}
+    event = audit.Event(f"draft.{status}", audit.SYSTEM, data)
+    audit.append(session, request.conversation_id, [event], now)
 
 
 def next_revision(session: TenantSession, message_id: UUID) -> int:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from countersign.conversations import outbound
 from countersign.conversations.tables import Conversation, Notification
 from countersign.drafting import requests
 from countersign.drafting.prompts import REPLY
 from countersign.drafting.requests import MAX_ATTEMPTS, Job
-from countersign.drafting.tables import Draft, DraftRequest, RequestStatus
+from countersign.drafting.tables import Draft, DraftRequest
 from countersign.drafting.writing import Written
 from countersign.models.errors import ModelError, ModelMalformed, ModelRefused, ModelUnavailable
 from countersign.models.tables import ModelUsage
@@ -40,26 +39,22 @@ def settle(
     if conversation.latest_message_id != request.trigger_message_id:
         request.status, request.reason = "superseded", "newer_message"
     elif isinstance(outcome, ModelError):
-        _settle_error(session, conversation, request, outcome, now)
+        _settle_error(session, request, outcome, now)
     elif outcome.text:
         _store(session, conversation, request, outcome, now)
     elif outcome.reason:
-        _end(session, conversation, request, "abstained", outcome.reason, now)
+        requests.end(session, request, "abstained", outcome.reason, now)
     else:
         malformed = ModelMalformed(outcome.malformed)
-        _settle_error(session, conversation, request, malformed, now)
+        _settle_error(session, request, malformed, now)
 
 
 def _settle_error(
-    session: TenantSession,
-    conversation: Conversation,
-    request: DraftRequest,
-    error: ModelError,
-    now: datetime,
+    session: TenantSession, request: DraftRequest, error: ModelError, now: datetime
 ) -> None:
     """What the provider refuses it refuses for ever; anything else may go better another time."""
     if isinstance(error, ModelRefused) or request.attempts >= MAX_ATTEMPTS:
-        _end(session, conversation, request, "failed", error.detail, now)
+        requests.end(session, request, "failed", error.detail, now)
         return
     asked = error.retry_after if isinstance(error, ModelUnavailable) else None
     wait = timedelta(seconds=max(asked or 0, min(300, 5 * 2**request.attempts)))
@@ -105,7 +100,7 @@ def _store(
     events = [
         audit.Event(
             "draft.superseded",
-            outbound.SYSTEM,
+            audit.SYSTEM,
             {"draft_id": str(draft_id), "reason": "newer_revision"},
         )
         for draft_id, _ in superseded
@@ -128,20 +123,6 @@ def _created(draft: Draft, written: Written) -> audit.Event:
             ],
         },
     )
-
-
-def _end(
-    session: TenantSession,
-    conversation: Conversation,
-    request: DraftRequest,
-    status: RequestStatus,
-    reason: str,
-    now: datetime,
-) -> None:
-    request.status, request.reason = status, reason
-    data = {"draft_request_id": str(request.id), "reason": reason}
-    event = audit.Event(f"draft.{status}", outbound.SYSTEM, data)
-    audit.append(session, conversation.id, [event], now)
 
 
 def _note_usage(session: TenantSession, job: Job, written: Written) -> None:

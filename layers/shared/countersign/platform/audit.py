@@ -92,6 +92,10 @@ class Actor:
     id: str
 
 
+SYSTEM = Actor("system", "countersign")
+"""What no person and no one key did."""
+
+
 @dataclass(frozen=True)
 class Event:
     """What happened. `type` is dotted lower-case words, `data` JSON of ids and facts, never bodies.

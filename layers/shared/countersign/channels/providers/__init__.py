@@ -44,6 +44,8 @@ class Provider(Protocol):
     """Content type and body of the answer to an accepted request."""
     RESEND_IS_SAFE: bool
     """Whether the receiver tells a second try of a delivery from another one."""
+    OPTED_OUT: frozenset[str]
+    """The codes of refusals that mean: this recipient wants no more messages."""
 
     def verify(
         self, request: WebhookRequest, credentials: Sequence[Credentials], now: datetime

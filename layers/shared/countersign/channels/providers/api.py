@@ -47,6 +47,7 @@ from countersign.platform.errors import Invalid, Unauthenticated, Unavailable
 PARSED_HEADERS: tuple[str, ...] = ("webhook-id",)
 ANSWER = ("application/json", '{"status":"accepted"}')
 RESEND_IS_SAFE = True
+OPTED_OUT: frozenset[str] = frozenset()
 
 REPLAY_WINDOW_SECONDS = 300
 _MOST_METADATA_BYTES = 32 * 1024

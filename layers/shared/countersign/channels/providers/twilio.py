@@ -44,6 +44,8 @@ PARSED_HEADERS: tuple[str, ...] = ()
 # https://www.twilio.com/docs/usage/webhooks/messaging-webhooks
 ANSWER = ("text/xml", "<Response/>")
 RESEND_IS_SAFE = False
+# https://www.twilio.com/docs/api/errors/21610
+OPTED_OUT = frozenset({"21610"})
 
 MOST_CHARACTERS = 1600
 _MOST_FIELDS = 1000
