@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise, zip_longest
 from typing import Any, NamedTuple
@@ -94,10 +94,10 @@ def _words(text: str) -> list[str]:
 def _continues(previous: re.Match[str], piece: re.Match[str]) -> bool:
     """Whether `piece` is a combining mark, or goes on with a word or sign that has one."""
     last, first = previous[0][-1], piece[0][0]
-    if last < _FIRST_MARK and (first < _FIRST_MARK or last.isspace()):
+    if last < _FIRST_MARK and first < _FIRST_MARK:
         return False
     if last == _JOINER or first == _JOINER or _is_mark(first) or _is_skin_tone(first):
-        return not last.isspace()
+        return True
     return piece.lastgroup == "word" and _is_mark(last) and last != _EMOJI_STYLE
 
 
@@ -167,10 +167,8 @@ def _trace(a: list[str], b: list[str]) -> list[tuple[int, int]]:
 
 def _lengths(a: list[str], b: list[str]) -> list[int]:
     """For each prefix of `a`, the length of its longest common subsequence with `b`."""
-    row = -1
-    for row in _rows(a, b):
-        pass
-    steps = format(row & ((1 << len(a)) - 1), f"0{len(a)}b")[::-1]
+    [row] = deque(_rows(a, b), maxlen=1)
+    steps = format(row, f"0{len(a)}b")[::-1]
     return [0, *accumulate(step == "0" for step in steps)]
 
 
@@ -268,9 +266,7 @@ def _cut_quality(tokens: list[str], at: int) -> int:
     """How natural it is to a reader that an edit begins or ends before this token."""
     if at in (0, len(tokens)) or tokens[at - 1].endswith("\n"):
         return 3
-    if tokens[at - 1].isspace():
-        return 2
-    return 1 if tokens[at].isspace() else 0
+    return 2 if tokens[at - 1].isspace() else 0
 
 
 def _operations(edits: list[_Edit], a: _Text, b: _Text) -> Operations:
