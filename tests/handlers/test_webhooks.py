@@ -165,6 +165,13 @@ def test_what_twilio_sends_is_queued_and_answered_in_twiml(
     assert datetime.now(UTC) - envelope.request.received_at < timedelta(minutes=1)
 
 
+def test_a_channel_that_is_refused_can_be_found_in_the_log(stack: Stack, output: Output) -> None:
+    assert call(from_twilio(token="wrong"))[0] == 401
+    arrived, refused = (line for line in output.lines() if "level" in line)
+    assert (arrived["provider"], arrived["channel_id"]) == ("twilio", str(CHANNEL))
+    assert arrived["correlation_id"] == refused["correlation_id"] == "request-1"
+
+
 def test_what_another_system_sends_is_queued(stack: Stack) -> None:
     status, answer = call(from_api())
     assert (status, json.loads(answer["body"])) == (200, {"status": "accepted"})
@@ -265,7 +272,7 @@ def test_what_is_refused_is_counted_and_leaves_nothing_behind(
     lines = output.lines()
     (metric,) = [line for line in lines if "_aws" in line]
     assert (metric["WebhooksRefused"], metric["code"]) == ([1.0], code)
-    (entry,) = [line for line in lines if "_aws" not in line]
+    (entry,) = [line for line in lines if line.get("level") == "WARNING"]
     assert (entry["code"], entry["correlation_id"]) == (code, "request-1")
 
 

@@ -11,6 +11,7 @@ from countersign.channels.messages import WebhookRequest
 from countersign.channels.providers import Provider, provider_module
 from countersign.platform import queues
 from countersign.platform.errors import TooLarge, Unauthenticated, Unavailable
+from countersign.platform.log import logger
 from countersign.platform.secrets import RECHECK_SECONDS, secret, secret_json_versions
 
 
@@ -36,6 +37,7 @@ def receive(
     if len(request.body) > settings.max_body_bytes:
         raise TooLarge(f"The body is larger than {settings.max_body_bytes} bytes.")
     key = keys.read(channel_key, secret(settings.channel_key_secret_id))
+    logger.info("a webhook arrived", provider=key.provider, channel_id=str(key.channel_id))
     provider = provider_module(key.provider)
     _verify(provider, request, f"{settings.channel_secrets_prefix}{key.channel_id}")
     provider.check(request)
