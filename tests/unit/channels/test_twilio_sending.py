@@ -211,6 +211,7 @@ def test_a_look_up_finds_what_equals_the_delivery(peer: Peer, delivery: Outgoing
                 "next_page_uri": "/page/4",
             },
         ),
+        answer(200, {"messages": []}),
     ]
     settings = ProviderSettings(twilio_api_url=peer.url)
     assert twilio.look_up(delivery, CREDENTIALS, settings, since) == ["SM1", "SM3"]
