@@ -72,20 +72,20 @@ def dependencies(source: Path, artifacts: Path) -> None:
     if (source / "certificates").exists():
         shutil.copytree(source / "certificates", artifacts / "certificates")
     elif target().architecture:
-        _link(_cached("rds", RDS_AUTHORITIES.encode(), _download_authorities), artifacts)
+        _link(cached("rds", RDS_AUTHORITIES.encode(), _download_authorities), artifacts)
 
 
 def shared(source: Path, artifacts: Path) -> None:
     """The layer of the product's own rooms."""
     copied = artifacts / "python" / "countersign"
     shutil.copytree(source / "countersign", copied, ignore=NOT_PACKAGED)
-    _compile(copied, f"{LAYER}/python/countersign")
+    compile_all(copied, f"{LAYER}/python/countersign")
 
 
 def function(source: Path, artifacts: Path) -> None:
     """One function: its own files, and the packages of its own requirements if it has some."""
     shutil.copytree(source, artifacts, ignore=NOT_PACKAGED, dirs_exist_ok=True)
-    _compile(artifacts, TASK)
+    compile_all(artifacts, TASK)
     if (source / "requirements.txt").exists():
         _link(_packages(source / "requirements.txt", TASK), artifacts)
 
@@ -95,7 +95,7 @@ def migrations(source: Path, artifacts: Path) -> None:
     function(source, artifacts)
     copied = artifacts / "migrations"
     shutil.copytree(ROOT / "migrations", copied, ignore=NOT_PACKAGED)
-    _compile(copied, f"{TASK}/migrations")
+    compile_all(copied, f"{TASK}/migrations")
 
 
 def _packages(lock: Path, mounted_at: str) -> Path:
@@ -103,12 +103,12 @@ def _packages(lock: Path, mounted_at: str) -> Path:
 
     def fill(folder: Path) -> None:
         _install(lock, folder)
-        _compile(folder, mounted_at)
+        compile_all(folder, mounted_at)
 
-    return _cached(f"{lock.stem}-{target().key}", lock.read_bytes() + mounted_at.encode(), fill)
+    return cached(f"{lock.stem}-{target().key}", lock.read_bytes() + mounted_at.encode(), fill)
 
 
-def _cached(name: str, content: bytes, fill: Callable[[Path], None]) -> Path:
+def cached(name: str, content: bytes, fill: Callable[[Path], None]) -> Path:
     """A folder under the cache that `fill` filled when `content` and this script were as now."""
     digest = hashlib.sha256(content + Path(__file__).read_bytes()).hexdigest()[:16]
     folder = CACHE / f"{name}-{digest}"
@@ -151,7 +151,7 @@ def _download_authorities(folder: Path) -> None:
         )
 
 
-def _compile(folder: Path, mounted_at: str) -> None:
+def compile_all(folder: Path, mounted_at: str) -> None:
     """Write bytecode that is never checked against its source, which cannot change any more."""
     if not target().takes_bytecode:
         print(f"No bytecode: the target runs Python {target().python}.", file=sys.stderr)
