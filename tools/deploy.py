@@ -21,6 +21,7 @@ from tools import sam
 from tools.environment import ROOT
 from tools.template import load
 
+MIGRATIONS = "infra/migrations.yaml"
 CONFIG = ROOT / "samconfig.toml"
 Parameters = dict[str, str]
 
@@ -35,12 +36,17 @@ def main(stack: str) -> None:
     for template in sam.BUILT:
         sam.build(template, platform)
     known = _outputs(f"{stack}-database") | chosen
-    _deploy("infra/migrations.yaml", f"{stack}-migrations", known)
+    address = _outputs(stack).get("ApiUrl", "")
+    _deploy(MIGRATIONS, f"{stack}-migrations", {"PublicUrl": address} | known)
     known = _outputs(f"{stack}-migrations") | known
     _migrate(known["MigrationsFunctionName"], "pre")
     _deploy("template.yaml", stack, known)
     _migrate(known["MigrationsFunctionName"], "post")
-    print(f"Deployed. The API is at {_outputs(stack)['ApiUrl']}")
+    url = _outputs(stack)["ApiUrl"]
+    if url != address:
+        # The bootstrap event names webhooks by the API's address, which the first deploy makes.
+        _deploy(MIGRATIONS, f"{stack}-migrations", {"PublicUrl": url} | known)
+    print(f"Deployed. The API is at {url}")
 
 
 def _configured() -> Parameters:
