@@ -16,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
-from alembic.util import CommandError
+from alembic.script.revision import RevisionError
 from sqlalchemy import Connection, text
 
 from countersign.platform.errors import Conflict
@@ -78,30 +78,35 @@ def _alone(connection: Connection) -> Iterator[None]:
 
 
 def _target(connection: Connection, configured: Config, phase: Phase) -> str:
-    scripts = list(ScriptDirectory.from_config(configured).walk_revisions())
-    if phase == "post":
-        return scripts[0].revision
     pending = _pending(connection, configured)
-    newest = next(script for script in scripts if script.module.phase == "pre")
+    wanted = [s.revision for s in pending if phase == "post" or s.module.phase == "pre"]
+    current = _current(connection)
+    if current is None or not wanted:
+        return wanted[-1] if wanted else str(current)
     from_post = dropwhile(lambda script: script.module.phase == "pre", pending)
     blocked = [script.revision for script in from_post if script.module.phase == "pre"]
-    if blocked and len(pending) < len(scripts):
+    if phase == "pre" and blocked:
         raise Conflict(
             f"The revision {blocked[0]} (pre) rests on a post revision that is not applied: deploy "
             'the releases one after another, or, while no code runs, invoke {"action": "post"}.'
         )
-    return newest.revision
+    return wanted[-1]
 
 
 def _pending(connection: Connection, configured: Config) -> list[Script]:
     """The revisions that the database lacks, oldest first. Raises `Conflict` if it is newer."""
-    current = MigrationContext.configure(connection).get_current_revision()
-    connection.commit()
+    current = _current(connection)
     scripts = ScriptDirectory.from_config(configured)
     try:
         return list(scripts.iterate_revisions("heads", current or "base"))[::-1]
-    except CommandError:
+    except RevisionError:
         raise Conflict(
             f"The schema is at the revision {current}, which this code does not know: it is older "
             "than the schema. Deploy the code that made it, or a newer one."
         ) from None
+
+
+def _current(connection: Connection) -> str | None:
+    found = MigrationContext.configure(connection).get_current_revision()
+    connection.commit()
+    return found

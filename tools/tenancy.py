@@ -65,8 +65,13 @@ _GRANTS = """
         AND a.grantee <> c.relowner
     GROUP BY 1, 2
 """
+_COLUMN_GRANTS = """
+    SELECT a.attrelid::regclass::text, a.attname FROM pg_attribute a
+    JOIN pg_class c ON c.oid = a.attrelid
+    WHERE c.relnamespace = 'public'::regnamespace AND a.attacl IS NOT NULL
+"""
 _FUNCTIONS = """
-    SELECT proname, prosecdef,
+    SELECT proname,
            coalesce(proconfig::text LIKE '%search_path=%', false),
            coalesce((SELECT bool_or(a.grantee = 0) FROM aclexplode(proacl) a), true)
     FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef
@@ -166,6 +171,8 @@ def _grants(connection: Connection, tenants: dict[str, str]) -> Iterator[str]:
     granted: dict[str, dict[str, set[str]]] = {}
     for relation, role, privileges in connection.execute(_GRANTS):
         granted.setdefault(relation, {})[role] = set(privileges)
+    for table, column in connection.execute(_COLUMN_GRANTS):
+        yield f"{table}.{column} has a grant of its own; grant on tables."
     for table in sorted(tenants.keys() | SHARED.keys() | granted.keys()):
         grants = granted.get(table, {})
         for role in sorted(grants.keys() - {"app_rw", "app_ro", "app_system"}):
@@ -200,7 +207,7 @@ def _list(privileges: set[str] | None) -> str:
 
 def _functions_and_views(connection: Connection) -> Iterator[str]:
     definers = set()
-    for name, _, has_path, is_public in connection.execute(_FUNCTIONS):
+    for name, has_path, is_public in connection.execute(_FUNCTIONS):
         definers.add(name)
         if not has_path:
             yield f"{name}() is SECURITY DEFINER without a search_path of its own."
@@ -217,6 +224,8 @@ def _foreign_keys(connection: Connection, tenants: dict[str, str]) -> Iterator[s
     keyed = set()
     for table, name, target, columns, referenced in connection.execute(FOREIGN_KEYS):
         keyed |= {f"{table}.{column}" for column in columns}
+        if target == "users" and table != "organization_memberships":
+            yield f"{table}: {name} names a user who need not be a member; point to memberships."
         if table not in tenants or target not in tenants:
             continue
         if (tenants[table], tenants[target]) not in zip(columns, referenced, strict=True):
