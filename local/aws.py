@@ -21,6 +21,8 @@ SERVER = Path(__file__).with_name("aws_server.py")
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 USUAL_PORT = 4566
+# The emulator's administrator. Functions get the credentials of their own role.
+ROOT_KEY = "test"
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class Aws:
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_ACCESS_KEY_ID": ROOT_KEY,
+            "AWS_SECRET_ACCESS_KEY": ROOT_KEY,
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -51,19 +53,21 @@ class Aws:
             service,
             endpoint_url=self.endpoint,
             region_name=REGION,
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
+            aws_access_key_id=ROOT_KEY,
+            aws_secret_access_key=ROOT_KEY,
             config=Config(read_timeout=900, retries={"max_attempts": 0}),
         )
 
-    def put_secret(self, name: str, value: str) -> None:
-        """Make the secret, or rotate it if it holds another value."""
+    def put_secret(self, name: str, value: str) -> str:
+        """Make the secret, or rotate it if it holds another value; returns its ARN."""
         client = self.client("secretsmanager")
         try:
-            if client.get_secret_value(SecretId=name)["SecretString"] != value:
+            found = client.get_secret_value(SecretId=name)
+            if found["SecretString"] != value:
                 client.put_secret_value(SecretId=name, SecretString=value)
         except client.exceptions.ResourceNotFoundException:
-            client.create_secret(Name=name, SecretString=value)
+            found = client.create_secret(Name=name, SecretString=value)
+        return str(found["ARN"])
 
     def warm(self, count: int = 1) -> None:
         """Start `count` workers of each function, so that the first calls find them ready.
@@ -137,6 +141,8 @@ def _environment(state: State, folder: Path, temporary: Path, port: int) -> dict
         "MINISTACK_REGION": REGION,
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "LAMBDA_EXECUTOR": "local",
+        # Policies hold: a function may do only what its role allows.
+        "AUTH": "true",
         "DOCKER_HOST": "unix:///nonexistent",
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",

@@ -44,6 +44,8 @@ PRIVATE_NAMES = {
     "ministack.core.responses": ("set_request_account_id", "set_request_region"),
     "ministack.core.persistence": ("save_all",),
     "ministack.app": ("app", "_build_persistence_save_dict"),
+    "ministack.core.iam_actions": ("extract_iam_action",),
+    "ministack.services.cloudformation.provisioners": ("_RESOURCE_HANDLERS",),
     "samtranslator.translator.transform": ("transform",),
 }
 UNUSED_LAYER_SECONDS = 14 * 86400
@@ -65,6 +67,8 @@ def main() -> None:
     remove_unused(layers)
     read_layers_from(layers)
     read_concurrency_as_a_number()
+    refer_to_secrets_by_arn()
+    judge_batches_by_their_action()
     serve(port)
 
 
@@ -135,9 +139,38 @@ def unpacked(layers: Path, archive: bytes) -> Path:
 
 def read_concurrency_as_a_number() -> None:
     """ministack reads a Number parameter as text, and then all event sources stand still."""
-    lambda_svc = importlib.import_module("ministack.services.lambda_svc")
+    lambda_svc: Any = importlib.import_module("ministack.services.lambda_svc")
     limit = lambda_svc._sqs_esm_concurrency
     lambda_svc._sqs_esm_concurrency = lambda *arguments: int(limit(*arguments))
+
+
+def refer_to_secrets_by_arn() -> None:
+    """`Ref` of a secret is its ARN, as policies need it; ministack makes it the name."""
+    provisioners = importlib.import_module("ministack.services.cloudformation.provisioners")
+    handlers = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
+    create, update, delete = handlers["create"], handlers["update"], handlers["delete"]
+
+    def by_arn(made: tuple[str, dict[str, str]]) -> tuple[str, dict[str, str]]:
+        return made[1]["Arn"], made[1]
+
+    def name(arn: str) -> str:
+        return arn.partition(":secret:")[2].rpartition("-")[0]
+
+    handlers["create"] = lambda *given: by_arn(create(*given))
+    handlers["update"] = lambda arn, *given, **named: by_arn(update(name(arn), *given, **named))
+    handlers["delete"] = lambda arn, *given: delete(name(arn), *given)
+
+
+def judge_batches_by_their_action() -> None:
+    """Sending a batch needs `sqs:SendMessage`; IAM knows no action SendMessageBatch."""
+    iam: Any = importlib.import_module("ministack.core.iam_actions")
+    extract = iam.extract_iam_action
+
+    def action(*given: Any, **named: Any) -> Any:
+        found = extract(*given, **named)
+        return found.removesuffix("Batch") if str(found).startswith("sqs:") else found
+
+    iam.extract_iam_action = action
 
 
 def warm(count: int) -> dict[str, str]:

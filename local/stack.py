@@ -30,7 +30,6 @@ from tools import sam
 APPLICATION, MIGRATIONS = "countersign", "countersign-migrations"
 STAGE = "local"
 DATABASE = "countersign"
-MODELS_SECRET = f"countersign/{STAGE}/models-key"
 MODELS_PORT, POSTGRES_PORT = 8410, 8432
 
 # What the built templates come from.
@@ -134,9 +133,8 @@ def _create_database(cluster: Cluster) -> bool:
 def _database(local: Local) -> dict[str, str]:
     """Parameters that every stack has, and the secret of the database's master user."""
     machine = platform.machine().lower()
-    master_secret = f"countersign/{STAGE}/database-master"
     master = {"username": local.cluster.user, "password": local.cluster.password}
-    local.aws.put_secret(master_secret, json.dumps(master))
+    secret = local.aws.put_secret(f"countersign/{STAGE}/database-master", json.dumps(master))
     return {
         "Stage": STAGE,
         "Runtime": f"python{sys.version_info.major}.{sys.version_info.minor}",
@@ -146,18 +144,17 @@ def _database(local: Local) -> dict[str, str]:
         "DatabasePort": str(local.cluster.port),
         "DatabaseName": DATABASE,
         "DatabaseSslMode": "disable",
-        "MasterSecretArn": master_secret,
+        "MasterSecretArn": secret,
     }
 
 
 def _embedding(local: Local, models_url: str) -> dict[str, str]:
-    """Parameters of the embedding model, and the secret with the model server's key."""
-    local.aws.put_secret(MODELS_SECRET, local.state.secret("models"))
+    """Parameters of the embedding model."""
     return {
         "EmbeddingProvider": "openai",
         "EmbeddingModel": ModelServer.embedding_model,
         "EmbeddingBaseUrl": models_url,
-        "EmbeddingSecretArn": MODELS_SECRET,
+        "EmbeddingSecretArn": _models_secret(local),
         "EmbeddingDimensions": str(ModelServer.embedding_dimensions),
     }
 
@@ -169,10 +166,14 @@ def _providers(local: Local, models_url: str) -> dict[str, str]:
         "ChatProvider": "openai",
         "ChatModel": ModelServer.chat_model,
         "ChatBaseUrl": models_url,
-        "ChatSecretArn": MODELS_SECRET,
+        "ChatSecretArn": _models_secret(local),
         # Here nothing is saved by letting the database sleep.
         "RelaySchedule": "rate(1 minute)",
     }
+
+
+def _models_secret(local: Local) -> str:
+    return local.aws.put_secret(f"countersign/{STAGE}/models-key", local.state.secret("models"))
 
 
 def _stack(name: str, parameters: Mapping[str, str]) -> Stack:

@@ -56,6 +56,10 @@ Resources:
     Type: AWS::Serverless::Function
     Properties:
       CodeUri: echo
+      Policies:
+        - Statement:
+            - {Effect: Allow, Action: sqs:SendMessage, Resource: !GetAtt InboundQueue.Arn}
+            - {Effect: Allow, Action: secretsmanager:GetSecretValue, Resource: !Ref Secret}
       Events:
         Any: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: ANY, Path: "/v1/{proxy+}"}}
         One: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: POST, Path: /first}}
@@ -84,6 +88,11 @@ from shared_words import WORD
 def lambda_handler(event, context):
     if event == "raise":
         raise ValueError("told to")
+    if "call" in event:
+        import botocore.session
+        service, operation, arguments = event["call"]
+        client = botocore.session.get_session().create_client(service)
+        return getattr(client, operation)(**arguments)["ResponseMetadata"]["HTTPStatusCode"]
     found = {"event": event, "word": WORD, "environment": dict(os.environ), "path": sys.path}
     return {"statusCode": 207, "body": json.dumps(found), "headers": {"X-Own": "1"}}
 """
@@ -210,6 +219,32 @@ def test_functions_see_their_own_environment_and_layers_alone(deployed: Deployed
 def test_an_error_of_a_function_is_told(deployed: Deployed) -> None:
     with pytest.raises(DeployFailed, match="told to"):
         invoke(deployed.aws, deployed.outputs["Echo"], "raise")  # type: ignore[arg-type]
+
+
+def test_a_function_may_do_what_its_policies_allow_and_no_more(deployed: Deployed) -> None:
+    echo, queue = deployed.outputs["Echo"], {"QueueUrl": deployed.outputs["InboundQueueUrl"]}
+    batch = queue | {"Entries": [{"Id": "1", "MessageBody": "allowed"}]}
+    secret = {"SecretId": deployed.outputs["Secret"]}
+    dead = deployed.outputs["InboundDeadLetterQueueUrl"]
+    for call in (
+        ("sqs", "send_message_batch", batch),
+        ("secretsmanager", "get_secret_value", secret),
+    ):
+        assert invoke(deployed.aws, echo, {"call": call}) == 200
+    for call in (
+        ("sqs", "purge_queue", queue),
+        ("secretsmanager", "put_secret_value", secret | {"SecretString": "x"}),
+        ("sqs", "send_message", {"QueueUrl": dead, "MessageBody": "x"}),
+    ):
+        with pytest.raises(DeployFailed, match="AccessDenied"):
+            invoke(deployed.aws, echo, {"call": call})
+
+
+def test_a_reference_to_a_secret_is_its_arn(deployed: Deployed) -> None:
+    arn = deployed.outputs["Secret"]
+    assert arn.startswith("arn:aws:secretsmanager:")
+    client = deployed.aws.client("secretsmanager")
+    assert client.describe_secret(SecretId=arn)["ARN"] == arn
 
 
 def test_a_layer_is_unpacked_once_with_its_bytecode(deployed: Deployed) -> None:
