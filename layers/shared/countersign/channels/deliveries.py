@@ -321,6 +321,8 @@ def resolve(
         raise Conflict(f"The delivery is {delivery.status}; there is nothing to decide.")
     if resolution == "resend":
         delivery.status, delivery.not_before, delivery.attempts = "queued", now, 0
+        # The next try has an id of its own; the one that failed must not be taken for it.
+        delivery.provider_message_id = None
         _promise(session, delivery, now)
     else:
         delivery.status = resolution
