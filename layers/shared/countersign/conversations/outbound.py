@@ -8,10 +8,10 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from countersign.channels import deliveries
-from countersign.channels.tables import Channel, Delivery
+from countersign.channels.tables import Channel, Delivery, DeliveryState
 from countersign.conversations.tables import Conversation, Message, Notification
 from countersign.people import directory
 from countersign.platform import audit
@@ -75,38 +75,67 @@ def _add_message(
 def take_back(
     session: TenantSession, conversation: Conversation, message_id: UUID, now: datetime
 ) -> None:
-    """Hide a message that was never handed over; the conversation waits for us again."""
+    """Hide a message that was never handed over: the conversation is as if it had not been said.
+
+    It waits for us again unless an earlier message of ours, gone out, is now the latest.
+    """
     message = session.get_one(Message, (session.organization_id, message_id))
     message.cancelled_at = now
     session.flush()
-    newest = session.scalar(
-        select(Message.id)
+    said = _newest_said(session, conversation.id)
+    inbound_at = conversation.latest_inbound_at
+    if said is None or (inbound_at and inbound_at >= said.sent_at):
+        conversation.latest_message_id = conversation.latest_inbound_message_id
+        conversation.last_message_at = inbound_at
+        waits = inbound_at is not None
+    else:
+        conversation.latest_message_id, conversation.last_message_at = said.id, said.sent_at
+        waits = said.status in ("failed", "unknown")
+    since = conversation.waiting_since or inbound_at or now
+    conversation.waiting_since = since if waits else None
+
+
+def _newest_said(
+    session: TenantSession, conversation_id: UUID
+) -> Row[UUID, datetime, DeliveryState | None] | None:
+    """The newest message of ours that was not taken back, with its delivery's status."""
+    return session.execute(
+        select(Message.id, Message.sent_at, Delivery.status)
+        .outerjoin(
+            Delivery,
+            (Delivery.organization_id == Message.organization_id)
+            & (Delivery.message_id == Message.id),
+        )
         .where(Message.organization_id == session.organization_id)
-        .where(Message.conversation_id == conversation.id)
+        .where(Message.conversation_id == conversation_id)
+        .where(Message.direction == "outbound")
         .where(Message.cancelled_at.is_(None))
-        .order_by(Message.created_at.desc(), Message.id.desc())
+        .order_by(Message.sent_at.desc(), Message.id.desc())
         .limit(1)
-    )
-    conversation.latest_message_id = newest
-    conversation.waiting_since = conversation.waiting_since or conversation.latest_inbound_at
+    ).first()
 
 
 def record_outcome(
     session: TenantSession, conversation: Conversation, delivery: Delivery, now: datetime
 ) -> None:
-    """Write down what became of a delivery; what went wrong makes the conversation wait."""
+    """Write down what became of a delivery.
+
+    What went wrong makes the conversation wait, in everyone's sight: nobody looks for a failed
+    reply among what is closed or snoozed.
+    """
     audit.append(session, conversation.id, [_outcome(delivery)], now)
     if delivery.status in ("failed", "unknown"):
+        conversation.status, conversation.snoozed_until = "open", None
         conversation.waiting_since = conversation.waiting_since or now
         notify_author(session, delivery, f"delivery_{delivery.status}")
     elif delivery.status == "cancelled" and delivery.message_id:
         take_back(session, conversation, delivery.message_id, now)
         notify_author(session, delivery, "delivery_cancelled")
     else:
-        _went_out(session, conversation, delivery)
+        went_out(session, conversation, delivery)
 
 
-def _went_out(session: TenantSession, conversation: Conversation, delivery: Delivery) -> None:
+def went_out(session: TenantSession, conversation: Conversation, delivery: Delivery) -> None:
     """The customer has it, whatever we thought before: show it, and wait for it no longer."""
     message = session.get_one(Message, (session.organization_id, delivery.message_id))
     message.cancelled_at = None
