@@ -6,6 +6,8 @@ message and its delivery, what is learnt, the record, and the promise to send.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -17,7 +19,7 @@ from countersign.channels import deliveries
 from countersign.conversations import locking, outbound
 from countersign.conversations.tables import Conversation
 from countersign.drafting import overtaking, requests, revision
-from countersign.drafting.diff import diff
+from countersign.drafting.diff import Operations, diff
 from countersign.drafting.tables import (
     ActionType,
     Draft,
@@ -34,7 +36,11 @@ from countersign.platform.db import TenantSession
 from countersign.platform.errors import Conflict, Invalid, NotFound
 from countersign.platform.ids import new_id
 
+APPROVALS: tuple[ActionType, ...] = ("approve", "edit")
+REJECTIONS: tuple[ActionType, ...] = ("reject",)
 CLAIM = timedelta(minutes=10)
+LONGEST_DIFFERENCE_BYTES = 65_536
+"""As much as a JSON column holds."""
 
 
 @dataclass(frozen=True)
@@ -62,16 +68,18 @@ def approve(
     `seen` is the revision token. Raises `Stale` if what was seen has changed, `Conflict` if the
     draft is not pending or another person has claimed it, `NotFound`, `Invalid`, `Forbidden`.
     """
-    conversation, draft = _pending(session, draft_id, principal.person, now)
-    revision.check(session, conversation, draft, seen)
+    conversation, draft = _locked(session, draft_id)
+    if draft.status in ("pending", "superseded"):
+        revision.check(session, conversation, draft, seen)
+    _check_is_free(session, draft, principal.person, now)
     text = draft.suggested_text if final_text is None else final_text
     if not text.strip():
         raise Invalid("final_text is empty: there is nothing to send.")
-    undo_until = now + timedelta(seconds=_settings(session).undo_seconds)
-    message, delivery = outbound.say(session, conversation, text, principal.person, undo_until, now)
+    until = undo_until(session, now)
+    message, delivery = outbound.say(session, conversation, text, principal.person, until, now)
     action = _act(session, principal, draft, "approve" if text == draft.suggested_text else "edit")
     action.final_text, action.message_id, action.notes = text, message.id, notes
-    action.diff_json = diff(draft.suggested_text, text)
+    action.diff_json = _difference(draft.suggested_text, text)
     draft.status = "sent"
     session.flush()
     _learn(session, action)
@@ -86,7 +94,7 @@ def approve(
     }
     type_ = "draft.approved" if action.type == "approve" else "draft.edited"
     audit.append(session, conversation.id, [audit.Event(type_, principal.actor, data)], now)
-    return Approved(action.id, action.type, message.id, delivery.id, undo_until)
+    return Approved(action.id, action.type, message.id, delivery.id, until)
 
 
 def reject(
@@ -101,7 +109,8 @@ def reject(
 
     Raises `Conflict`, `NotFound`, `Forbidden`.
     """
-    conversation, draft = _pending(session, draft_id, principal.person, now)
+    conversation, draft = _locked(session, draft_id)
+    _check_is_free(session, draft, principal.person, now)
     action = _act(session, principal, draft, "reject")
     action.reason_code, action.notes = reason_code, notes
     draft.status = "archived"
@@ -116,15 +125,21 @@ def reject(
     return action.id
 
 
-def undo(session: TenantSession, principal: Principal, draft_id: UUID, now: datetime) -> Draft:
+def undo(
+    session: TenantSession,
+    principal: Principal,
+    draft_id: UUID,
+    now: datetime,
+    types: Collection[ActionType] = APPROVALS + REJECTIONS,
+) -> Draft:
     """Take back the decision about a draft, which is pending again unless a newer one exists.
 
-    Raises `Conflict` once the message was handed over, or if there is no decision.
+    Raises `Conflict` once the message was handed over, or if there is no decision of these types.
     """
     principal.person  # noqa: B018  only a person may undo what a person did
     conversation, draft = _locked(session, draft_id)
-    action = _live_action(session, draft_id)
-    overtaken = _is_overtaken(session, conversation, draft)
+    action = _live_action(session, draft_id, types)
+    overtaken = _is_overtaken(session, conversation, draft, action)
     status: DraftStatus = "superseded" if overtaken else "pending"
     if action.message_id:
         deliveries.cancel(session, action.message_id, "undone")
@@ -150,7 +165,8 @@ def claim(session: TenantSession, principal: Principal, draft_id: UUID, now: dat
 
     Raises `Conflict` while another person's claim lasts.
     """
-    _pending(session, draft_id, principal.person, now)
+    conversation, draft = _locked(session, draft_id)
+    before = _check_is_free(session, draft, principal.person, now)
     until = now + CLAIM
     row = insert(DraftClaim).values(
         organization_id=session.organization_id,
@@ -160,34 +176,59 @@ def claim(session: TenantSession, principal: Principal, draft_id: UUID, now: dat
     )
     taken = {"user_id": principal.person, "expires_at": until}
     session.execute(row.on_conflict_do_update(constraint="draft_claims_pkey", set_=taken))
+    if before is None:
+        _record(session, principal, conversation, draft_id, "draft.claimed", now)
     return until
 
 
-def release(session: TenantSession, principal: Principal, draft_id: UUID) -> None:
+def release(session: TenantSession, principal: Principal, draft_id: UUID, now: datetime) -> None:
     """Give up one's claim on a draft; where there is none, nothing changes."""
-    _locked(session, draft_id)
-    session.execute(
+    conversation, _ = _locked(session, draft_id)
+    released = session.scalar(
         delete(DraftClaim)
         .where(DraftClaim.organization_id == session.organization_id)
         .where(DraftClaim.draft_id == draft_id)
         .where(DraftClaim.user_id == principal.person)
+        .returning(DraftClaim.draft_id)
     )
+    if released:
+        _record(session, principal, conversation, draft_id, "draft.released", now)
 
 
-def _pending(
-    session: TenantSession, draft_id: UUID, person: UUID, now: datetime
-) -> tuple[Conversation, Draft]:
-    conversation, draft = _locked(session, draft_id)
+def _record(
+    session: TenantSession,
+    principal: Principal,
+    conversation: Conversation,
+    draft_id: UUID,
+    type_: str,
+    now: datetime,
+) -> None:
+    data = {"draft_id": str(draft_id), "api_key_id": str(principal.api_key_id)}
+    audit.append(session, conversation.id, [audit.Event(type_, principal.actor, data)], now)
+
+
+def _check_is_free(
+    session: TenantSession, draft: Draft, person: UUID, now: datetime
+) -> DraftClaim | None:
+    """Raises `Conflict` unless the draft is pending and nobody else has claimed it.
+
+    Returns the person's own claim, if it still lasts.
+    """
     if draft.status != "pending":
-        raise Conflict(f"The draft is {draft.status}; only a pending one can be decided on.")
-    claimed = session.get(DraftClaim, (session.organization_id, draft_id))
-    if claimed and claimed.user_id != person and claimed.expires_at > now:
+        raise Conflict(
+            f"The draft is {draft.status}; only a pending one can be decided on.",
+            draft_status=draft.status,
+        )
+    claimed = session.get(DraftClaim, (session.organization_id, draft.id))
+    if claimed is None or claimed.expires_at <= now:
+        return None
+    if claimed.user_id != person:
         raise Conflict(
             "Another person is at work on this draft.",
             claimed_by=str(claimed.user_id),
             claimed_until=claimed.expires_at.isoformat(),
         )
-    return conversation, draft
+    return claimed
 
 
 def _locked(session: TenantSession, draft_id: UUID) -> tuple[Conversation, Draft]:
@@ -199,8 +240,10 @@ def _locked(session: TenantSession, draft_id: UUID) -> tuple[Conversation, Draft
     return conversation, session.scalars(select(Draft).where(*mine).with_for_update()).one()
 
 
-def _settings(session: TenantSession) -> OrganizationSettings:
-    return session.get_one(OrganizationSettings, session.organization_id)
+def undo_until(session: TenantSession, now: datetime) -> datetime:
+    """Until when what is said now can be taken back."""
+    settings = session.get_one(OrganizationSettings, session.organization_id)
+    return now + timedelta(seconds=settings.undo_seconds)
 
 
 def _act(
@@ -218,6 +261,14 @@ def _act(
     return action
 
 
+def _difference(original: str, final: str) -> Operations:
+    """What turns one text into the other; told as one replacement where its parts take too long."""
+    found = diff(original, final)
+    if len(json.dumps(found, ensure_ascii=False).encode()) <= LONGEST_DIFFERENCE_BYTES:
+        return found
+    return [["-", len(original)], ["+", final]]
+
+
 def _learn(session: TenantSession, action: DraftAction) -> None:
     session.add(
         LearningSample(
@@ -229,20 +280,27 @@ def _learn(session: TenantSession, action: DraftAction) -> None:
     )
 
 
-def _live_action(session: TenantSession, draft_id: UUID) -> DraftAction:
+def _live_action(
+    session: TenantSession, draft_id: UUID, types: Collection[ActionType]
+) -> DraftAction:
     action = session.scalars(
         select(DraftAction)
         .where(DraftAction.organization_id == session.organization_id)
         .where(DraftAction.draft_id == draft_id)
         .where(DraftAction.revoked_at.is_(None))
+        .where(DraftAction.type.in_(types))
     ).one_or_none()
     if action is None:
-        raise Conflict("Nobody has decided on this draft; there is nothing to take back.")
+        raise Conflict("There is no such decision on this draft to take back.")
     return action
 
 
-def _is_overtaken(session: TenantSession, conversation: Conversation, draft: Draft) -> bool:
-    """Whether the draft no longer answers the conversation's latest message."""
+def _is_overtaken(
+    session: TenantSession, conversation: Conversation, draft: Draft, action: DraftAction
+) -> bool:
+    """Whether there is a newer draft, or a newer message than the one that the decision made."""
+    if conversation.latest_message_id not in (draft.trigger_message_id, action.message_id):
+        return True
     newer = session.scalar(
         select(Draft.id)
         .where(Draft.organization_id == session.organization_id)
@@ -250,4 +308,4 @@ def _is_overtaken(session: TenantSession, conversation: Conversation, draft: Dra
         .where(Draft.created_at > draft.created_at)
         .limit(1)
     )
-    return newer is not None or draft.trigger_message_id != conversation.latest_inbound_message_id
+    return newer is not None

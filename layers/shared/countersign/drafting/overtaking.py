@@ -42,6 +42,16 @@ def overtake(
     return events
 
 
+def answered(session: TenantSession, conversation: Conversation) -> list[audit.Event]:
+    """Supersede what was pending or being drafted: a person's own words have answered.
+
+    Returns the events, for the caller to append.
+    """
+    requests.supersede(session, [conversation.id], "answered")
+    superseded = requests.supersede_drafts(session, [conversation.id])
+    return [_superseded(draft_id, "answered") for draft_id, _ in superseded]
+
+
 def revoke_approval(
     session: TenantSession, message_id: UUID, status: DraftStatus, now: datetime
 ) -> UUID | None:
