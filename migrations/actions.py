@@ -9,6 +9,7 @@ from typing import Any
 
 from countersign.models import EmbeddingSettings, embedding_model
 from countersign.platform.db import Database, database
+from countersign.platform.errors import Conflict, NotFound
 from countersign.platform.secrets import secret
 from countersign.platform.settings import DatabaseSettings
 from migrations import events, founding, sample
@@ -84,8 +85,13 @@ def _upgraded(settings: Settings) -> Database:
 
 
 def _addressing(settings: Settings) -> Addressing:
+    try:
+        mac_key = secret(settings.channel_key_secret_id).current
+    except NotFound:
+        name = settings.channel_key_secret_id
+        raise Conflict(f"The secret {name} is missing; deploy the application first.") from None
     return Addressing(
-        mac_key=secret(settings.channel_key_secret_id).current,
+        mac_key=mac_key,
         secrets_prefix=settings.channel_secrets_prefix,
         public_url=settings.public_url,
     )
