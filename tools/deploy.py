@@ -83,7 +83,8 @@ def _deploy(template: str, stack: str, known: Parameters) -> None:
     missing = [name for name, given in declared.items() if not given and name not in known]
     if missing:
         sys.exit(f"{template} needs {', '.join(missing)}: add them to samconfig.toml.")
-    overrides = [f"{name}={known[name]}" for name in declared if name in known]
+    # SAM takes no empty value; each such parameter is empty by default.
+    overrides = [f"{name}={known[name]}" for name in declared if known.get(name)]
     built = f"{sam.BUILT[template]}/template.yaml"
     arguments = ["deploy", "--config-file", str(CONFIG), "--no-progressbar"]
     arguments += ["--template-file", built, "--stack-name", stack, "--s3-prefix", stack]
