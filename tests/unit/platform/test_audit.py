@@ -21,6 +21,9 @@ def written(data: dict[str, Any]) -> str:
     return canonical(START, Event("message.received", SYSTEM, data), NOW)
 
 
+ENVELOPE = len(written({"text": ""}))
+
+
 def test_the_canonical_text_is_the_one_that_is_specified() -> None:
     data = {
         "b": "café 👍\n\u2028",
@@ -85,7 +88,8 @@ def nested(levels: int) -> Any:
         ({"commitment": "the text itself"}, r"data\.commitment is not a commitment"),
         ({"draft": {"body_commitment": "AB" * 32}}, r"body_commitment is not a commitment"),
         ({"commitment": None}, "is not a commitment"),
-        ({"text": "x" * 65_536}, "more than 65536"),
+        ({"text": "x" * (65_537 - ENVELOPE)}, "takes 65537 bytes, more than 65536"),
+        ({"text": "é" * ((65_538 - ENVELOPE) // 2)}, "bytes, more than 65536"),
         (nested(16), "deeper than 16 levels"),
     ],
 )
@@ -97,7 +101,7 @@ def test_what_has_no_canonical_text_is_refused(data: dict[str, Any], complaint: 
 def test_the_limits_themselves_are_recordable() -> None:
     assert written({"a": 2**53 - 1, "b": -(2**53) + 1})
     assert written(nested(15))
-    assert len(written({"text": "x" * (65_536 - len(written({"text": ""})))})) == 65_536
+    assert len(written({"text": "x" * (65_536 - ENVELOPE)})) == 65_536
 
 
 @pytest.mark.parametrize(
