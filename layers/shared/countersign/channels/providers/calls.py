@@ -44,7 +44,6 @@ def call(method: str, url: str, headers: Mapping[str, str], body: bytes | None =
         headers=dict(headers),
         body=body,
         retries=False,
-        redirect=False,
         preload_content=False,
         timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
     )
