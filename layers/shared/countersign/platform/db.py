@@ -106,5 +106,7 @@ def engine(url: URL, *, prepare: bool = True) -> Engine:
         max_overflow=0,
         pool_timeout=5,
         pool_pre_ping=True,
+        # Errors are logged, and parameters are people's words and addresses.
+        hide_parameters=True,
         connect_args={"connect_timeout": 5, **options},
     )

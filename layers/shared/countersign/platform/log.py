@@ -18,13 +18,17 @@ _SECRETS = re.compile(
     r"|\bcs_[0-9a-f]{32}_[\w-]+"
     r"|\bwhsec_[\w+/=-]+"
     r"|(?P<userinfo>://[^:/@\s]+:)[^@\s]+(?=@)"
+    # PostgreSQL quotes the failing row; in the log's JSON a line ends with an escaped newline.
+    r"|(?P<row>DETAIL:  )(?:[^\"\\]|\\[^n])+"
 )
 
 
 def redact(text: str) -> str:
-    """`text` without channel keys, API keys, bearer tokens, signing secrets and URL passwords."""
+    """`text`, a line of JSON, without channel keys, API keys, bearer tokens, signing secrets, URL
+    passwords, and rows that the database quotes."""
     return _SECRETS.sub(
-        lambda m: (m["keep"] or m["scheme"] or m["userinfo"] or "") + "[redacted]", text
+        lambda m: (m["keep"] or m["scheme"] or m["userinfo"] or m["row"] or "") + "[redacted]",
+        text,
     )
 
 
