@@ -8,9 +8,12 @@ from uuid import UUID
 
 
 def new_id() -> UUID:
-    """A UUIDv7: 48 bits of Unix milliseconds, then 74 random bits; newer ids sort later."""
-    milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds << 80) | int.from_bytes(os.urandom(10), "big")
-    value = (value & ~(0xF << 76)) | (0x7 << 76)
-    value = (value & ~(0x3 << 62)) | (0x2 << 62)
-    return UUID(int=value)
+    """A UUIDv7 with a clock finer than a millisecond (section 6.2, method 3): newer ids sort later.
+
+    48 bits of Unix milliseconds, 12 of a fraction of one, 62 random ones. Rows that one transaction
+    makes one after another are told apart by nothing else.
+    """
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    fraction = (rest << 12) // 1_000_000
+    random = int.from_bytes(os.urandom(8), "big") >> 2
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | fraction << 64 | 0b10 << 62 | random)
