@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -184,3 +185,18 @@ def test_a_deploy_with_another_python_says_which_it_needs(monkeypatch: pytest.Mo
     monkeypatch.setattr(deploy, "_configured", lambda: {"Runtime": "python3.99"})
     with pytest.raises(SystemExit, match=r"make deploy PYTHON=python3\.99"):
         deploy.main("countersign")
+
+
+LOCKS = [
+    *sorted((environment.ROOT / "requirements").glob("*.lock")),
+    environment.ROOT / "functions" / "migrations" / "requirements.txt",
+]
+
+
+@pytest.mark.parametrize("file", LOCKS, ids=lambda file: file.stem)
+def test_a_lock_holds_versions_and_hashes_and_no_addresses(file: Path) -> None:
+    text = file.read_text()
+    pinned = re.split(r"^(?=[a-z])", re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE), flags=re.M)
+    assert all(re.match(r"[a-z][\w.-]*(\[[\w,-]+\])?==\S+", each) for each in pinned if each)
+    assert all("--hash=sha256:" in each for each in pinned if each)
+    assert not re.search(r"://|--(extra-)?index|--find-links|^-[a-z]", text, re.MULTILINE)
