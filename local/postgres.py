@@ -69,7 +69,7 @@ def running(folder: Path, *, fsync: bool = True, tcp_port: int | None = None) ->
     folder = folder.resolve()
     with exclusive(folder / "lock"):
         data, password = _initialised(folder)
-        _stop_leftover(data)
+        stop_leftover(folder)
         host = _socket_folder(folder)
         cluster = Cluster(host, tcp_port or 5432, password)
         server = _start(data, cluster, fsync=fsync, tcp=tcp_port is not None)
@@ -127,12 +127,13 @@ def _environment() -> dict[str, str]:
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 
 
-def _stop_leftover(data: Path) -> None:
+def stop_leftover(folder: Path) -> None:
     """End a server that outlived a killed parent, and drop a pid file that means nobody.
 
     PostgreSQL itself refuses to start while the pid in the file lives, though it may long be
     another program's.
     """
+    data = folder.resolve() / "data"
     pid_file = data / "postmaster.pid"
     if not pid_file.exists():
         return

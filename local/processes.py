@@ -84,6 +84,18 @@ def tail(log: Path, lines: int = 15) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
+def check(state: State) -> None:
+    """Raise ProcessFailed if a process that should run has ended."""
+    for name, noted in state.read("processes").items():
+        try:
+            ended = psutil.Process(noted["pid"]).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            ended = True
+        if ended:
+            log = state.logs / f"{name}.log"
+            raise ProcessFailed(f"{name} has ended, see {log}:\n{tail(log)}")
+
+
 def stop_leftover(state: State, name: str) -> None:
     """Stop the process that an earlier run noted under `name`, if it is still that process."""
     noted = state.read("processes").get(name)

@@ -1,0 +1,46 @@
+"""The commands of the local stack, as the Makefile runs them."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from local import demo, run
+from local.errors import LocalError
+from local.redrive import QUEUES
+
+
+def main() -> None:
+    """Run the command of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="the whole stack, until Ctrl-C")
+    commands.add_parser("demo", help="the path of three messages, once")
+    commands.add_parser("down", help="end what `run` left running")
+    redrive = commands.add_parser("redrive", help="put a queue's dead letters back")
+    redrive.add_argument("queue", choices=QUEUES)
+    invoke = commands.add_parser("invoke", help="invoke a function of the running stack")
+    invoke.add_argument("function", help="its name, `ingest` say, or `migrations`")
+    invoke.add_argument("event", type=Path, help="a file of JSON, such as those under events/")
+    arguments = parser.parse_args()
+    try:
+        match arguments.command:
+            case "run":
+                run.run()
+            case "demo":
+                demo.demo()
+            case "down":
+                run.down()
+            case "redrive":
+                run.redrive_queue(arguments.queue)
+            case "invoke":
+                answer = run.invoke_function(arguments.function, arguments.event.read_bytes())
+                print(json.dumps(answer, indent=2))
+    except LocalError as error:
+        sys.exit(f"\n{error}")
+    except KeyboardInterrupt:
+        sys.exit(0 if arguments.command == "run" else 130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""`make run`: everything, until Ctrl-C; and what one does beside it."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from local import locks, postgres, processes, reload, stack, tenants
+from local.api import Api, until
+from local.aws import Aws
+from local.client import send
+from local.deploy import invoke, physical_ids
+from local.errors import LocalError
+from local.logs import FunctionLogs
+from local.redrive import redrive
+from local.stack import APPLICATION, MIGRATIONS, Local
+from local.state import CHECKOUT, State
+from local.tenants import Tenant
+
+STATE = State(CHECKOUT / ".local" / "state")
+STOP_SECONDS = 60.0
+# Tenant, channel, customer, message.
+MESSAGES = (
+    ("hot-rod-an", "sms", "+14155550101", "How tight does an aluminium AN-8 fitting have to be?"),
+    ("hot-rod-an", "whatsapp", "+447700900123", "Do you ship to the UK, and what does it cost?"),
+    ("hot-rod-an", "api", "dana@example.com", "I ordered the wrong fitting. Can I return it?"),
+    ("hot-rod-an", "sms", "+13105550147", "What does overnight shipping cost?"),
+    ("northwind-bicycles", "sms", "+12185550132", "How long is the warranty on a steel frame?"),
+)
+
+
+def run() -> None:
+    """Bring everything up, send a few messages the first time, and reload code until Ctrl-C."""
+    with started(STATE) as local:
+        connected = tenants.connect(local)
+        _send_first_messages(local, connected)
+        logs = FunctionLogs(local.state, local.aws, local.outputs["LogGroupName"])
+        say(_welcome(local, connected[0]))
+        for _ in reload.watch(local.aws, say):
+            processes.check(local.state)
+            for line in logs.follow():
+                say(f"{line} (see {logs.path})")
+
+
+def down() -> None:
+    """End the `make run` of this checkout, or what it left behind when it was killed."""
+    lock = STATE.folder / "lock"
+    try:
+        with locks.exclusive(lock):
+            clear_leftovers(STATE)
+            say("Nothing runs.")
+    except locks.AlreadyRunning as running:
+        say(f"Stopping process {running.pid} …")
+        os.kill(running.pid, signal.SIGTERM)
+        until(lambda: _free(lock), "its end", STOP_SECONDS)
+
+
+def redrive_queue(queue: str) -> None:
+    """Put the dead letters of a queue of the running stack back."""
+    moved = redrive(_running_aws(), APPLICATION, queue)
+    say(f"{moved} dead letters of the {queue} queue are back in it.")
+
+
+def invoke_function(name: str, event: bytes) -> Any:
+    """The answer of a function of the running stack to an event."""
+    known = {
+        logical: physical
+        for each in (APPLICATION, MIGRATIONS)
+        for logical, physical in physical_ids(_running_aws(), each).items()
+    }
+    function = known.get(f"{name.capitalize()}Function")
+    if function is None:
+        raise LocalError(f"there is no function {name!r}")
+    return invoke(_running_aws(), function, json.loads(event))
+
+
+@contextmanager
+def started(state: State, **options: float) -> Iterator[Local]:
+    """The stack, with its progress on the terminal; the first Ctrl-C ends it, and is the last."""
+    begun = time.monotonic()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    with stack.running(
+        state, lambda step: say(f"{time.monotonic() - begun:6.1f} s  {step}"), **options
+    ) as local:
+        yield local
+
+
+def clear_leftovers(state: State) -> None:
+    """Stop the processes of a run that was killed."""
+    for name in state.read("processes"):
+        processes.stop_leftover(state, name)
+    postgres.stop_leftover(state.folder / "postgres")
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Stopping takes some seconds, in which another Ctrl-C would leave processes behind."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    say("\nStopping …")
+    raise KeyboardInterrupt
+
+
+def _send_first_messages(local: Local, connected: Sequence[Tenant]) -> None:
+    if local.state.read("messages"):
+        return
+    say("Sending a handful of messages, and waiting for their drafts")
+    by_slug = {tenant.slug: tenant for tenant in connected}
+    for slug, channel, customer, text in MESSAGES:
+        send(by_slug[slug].channels[channel], customer, text)
+    for tenant in connected:
+        _wait_for_drafts(Api(local.gateway.url, tenant.api_key), tenant.slug)
+    local.state.write("messages", {"sent": len(MESSAGES)})
+
+
+def _wait_for_drafts(api: Api, slug: str) -> None:
+    wanted = {customer for tenant, _, customer, _ in MESSAGES if tenant == slug}
+    until(lambda: _drafted(api, wanted), "a draft for each message", 90)
+
+
+def _drafted(api: Api, wanted: set[str]) -> bool | None:
+    """True once each of these customers has a draft, or the reason for none."""
+    settled = {
+        item["conversation"]["customer"]["address"].removeprefix("whatsapp:")
+        for item in api.feed()
+        if item["draft"] or item["request"]["status"] in ("abstained", "failed")
+    }
+    return True if wanted <= settled else None
+
+
+def _welcome(local: Local, tenant: Tenant) -> str:
+    api = Api(local.gateway.url, tenant.api_key)
+    drafts = [item["draft"]["id"] for item in api.feed() if item["draft"]]
+    lines = [
+        "",
+        f"Countersign runs. {len(drafts)} drafts wait for {tenant.name}.",
+        "",
+        f"  API     {api.url}",
+        f"  Key     {api.key}",
+        "",
+        "In another terminal:",
+        "",
+        f"  export API={api.url} KEY={api.key}",
+        '  curl -s -H "Authorization: Bearer $KEY" $API/v1/feed',
+    ]
+    if drafts:
+        token = api.get(f"/v1/drafts/{drafts[0]}")["revision_token"]
+        lines += [
+            f'  curl -s -H "Authorization: Bearer $KEY" $API/v1/drafts/{drafts[0]}',
+            '  curl -s -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\',
+            f'    -d \'{{"revision_token":"{token}"}}\' $API/v1/drafts/{drafts[0]}/approval',
+        ]
+    lines += [
+        "",
+        f"  What the providers got  {local.simulator.url}/_requests",
+        f"  Logs                    {local.state.logs}",
+        f"  Database                {local.cluster.host}, port {local.cluster.port}, user"
+        f" {local.cluster.user}, password in {local.state.folder / 'postgres' / 'password'}",
+        "",
+        "Changes under functions/ and layers/shared/ are live in about a second. Ctrl-C stops all.",
+    ]
+    return "\n".join(lines)
+
+
+def _free(lock: Any) -> bool | None:
+    try:
+        with locks.exclusive(lock):
+            return True
+    except locks.AlreadyRunning:
+        return None
+
+
+def _running_aws() -> Aws:
+    if _free(STATE.folder / "lock"):
+        raise LocalError("nothing runs here: start it with `make run`")
+    return Aws(f"http://127.0.0.1:{STATE.read('ports')['aws']}")
