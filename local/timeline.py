@@ -10,8 +10,11 @@ from local.tables import shortened, table
 _HIDDEN = ("commitment", "_id", "_hash", "_ids")
 
 
-def timeline(export: Mapping[str, Any]) -> str:
-    """The events of an export in their order: when, what, who, and what it was about."""
+def timeline(export: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """The events of an export in their order: when, what, who, and what it was about.
+
+    `names` says who stands behind an id.
+    """
     texts = {body["commitment"]: body["text"] for body in export["bodies"]}
     events = [json.loads(event["canonical_text"]) for event in export["events"]]
     first = datetime.fromisoformat(events[0]["occurred_at"])
@@ -24,7 +27,7 @@ def timeline(export: Mapping[str, Any]) -> str:
                 str(event["seq"]),
                 f"{after.total_seconds():.2f}",
                 event["type"],
-                f"{actor['type']} {shortened(actor['id'], 20)}",
+                f"{actor['type']} {shortened(names.get(actor['id'], actor['id']), 28)}",
                 shortened("  ".join(_told(event["data"], texts)), 72),
             ]
         )
