@@ -180,22 +180,33 @@ class Tenant:
 
 def insert(connection: Connection, table: str, row: Row) -> Row:
     """Insert `row`; returns it with what the database added."""
-    statement = sql.SQL("INSERT INTO {} ({}) VALUES ({}) RETURNING *").format(
-        sql.Identifier(table),
-        sql.SQL(", ").join(map(sql.Identifier, row)),
-        sql.SQL(", ").join([sql.Placeholder()] * len(row)),
-    )
-    cursor = connection.execute(statement, list(row.values()))
+    cursor = connection.execute(_insertion(table, row) + sql.SQL(" RETURNING *"), [*row.values()])
     assert cursor.description
     names = [column.name for column in cursor.description]
     return dict(zip(names, cursor.fetchone() or (), strict=True))
 
 
-def update(connection: Connection, table: str, where: Row, values: Row) -> int:
-    """Set `values` in the rows where all of `where` is; returns how many there were."""
-    statement = sql.SQL("UPDATE {} SET {} WHERE {}").format(
-        sql.Identifier(table), _pairs(values, ", "), _pairs(where, " AND ")
+def insert_unseen(connection: Connection, table: str, row: Row) -> None:
+    """Insert `row` without reading it back, which would ask for the right to see it as well."""
+    connection.execute(_insertion(table, row), list(row.values()))
+
+
+def _insertion(table: str, row: Row) -> sql.Composed:
+    return sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+        sql.Identifier(table),
+        sql.SQL(", ").join(map(sql.Identifier, row)),
+        sql.SQL(", ").join([sql.Placeholder()] * len(row)),
     )
+
+
+def update(connection: Connection, table: str, where: Row, values: Row) -> int:
+    """Set `values` in the rows where all of `where` is; returns how many there were.
+
+    Without `where` no row is read, so that the right to see them is not asked for.
+    """
+    statement = sql.SQL("UPDATE {} SET {}").format(sql.Identifier(table), _pairs(values, ", "))
+    if where:
+        statement += sql.SQL(" WHERE {}").format(_pairs(where, " AND "))
     return connection.execute(statement, [*values.values(), *where.values()]).rowcount
 
 
