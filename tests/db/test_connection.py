@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from sqlalchemy import text
+
 from countersign.platform import db, secrets
 from countersign.platform.ids import new_id
 from countersign.platform.settings import DatabaseSettings
-from sqlalchemy import text
-
 from tests.conftest import PASSWORDS, TestDatabase
 
 
