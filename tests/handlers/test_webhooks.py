@@ -418,6 +418,19 @@ def test_a_missing_setting_is_our_fault_and_named_in_the_log(
     assert "RAW_BUCKET" in output.text()
 
 
+def test_a_fault_of_ours_is_a_500_that_says_nothing_of_it(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, output: Output
+) -> None:
+    def receive(*_: object) -> None:
+        raise RuntimeError("inside")
+
+    monkeypatch.setattr("functions.webhooks.app.receive", receive)
+    status, document = call(from_twilio())
+    assert status == 500
+    assert "inside" not in json.dumps(document)
+    assert "inside" in output.text()
+
+
 def test_starting_and_a_twilio_request_import_little() -> None:
     """No ORM or driver ever; pydantic for the api channel alone; boto3 with the first call."""
     root = Path(__file__).parents[2]
