@@ -25,13 +25,12 @@ def get(bucket: str, key: str) -> bytes:
     """What is stored under `key`; raises `NotFound` or `Unavailable`."""
     from botocore.exceptions import BotoCoreError, ClientError
 
+    client = _client()
     try:
-        return _client().get_object(Bucket=bucket, Key=key)["Body"].read()
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchKey":
-            raise NotFound(f"The bucket {bucket} has no object {key}.") from error
-        raise Unavailable(f"The bucket {bucket} refused to answer; try again.") from error
-    except BotoCoreError as error:
+        return client.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except client.exceptions.NoSuchKey as error:
+        raise NotFound(f"The bucket {bucket} has no object {key}.") from error
+    except (BotoCoreError, ClientError) as error:
         raise Unavailable(f"The bucket {bucket} does not answer; try again.") from error
 
 

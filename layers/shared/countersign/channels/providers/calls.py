@@ -12,7 +12,6 @@ from urllib3.exceptions import (
     HTTPError,
     InvalidHeader,
     LocationValueError,
-    NewConnectionError,
 )
 
 from countersign.channels.messages import Refused, SendResult, Throttled, Unknown, Unreached
@@ -68,7 +67,7 @@ def send(
         answer = call("POST", url, headers, body)
     except LocationValueError:
         return Refused("invalid_url", "The receiver's URL is not a valid one; correct it.")
-    except (NewConnectionError, ConnectTimeoutError) as error:
+    except ConnectTimeoutError as error:
         return Unreached(f"No connection: {type(error).__name__}.")
     except HTTPError as error:
         return Unknown(f"The connection broke before an answer: {type(error).__name__}.")
