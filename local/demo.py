@@ -17,8 +17,8 @@ from local.client import send
 from local.errors import LocalError
 from local.locks import exclusive
 from local.probes import Probe, probe
-from local.run import clear_leftovers, say, started
-from local.stack import Local
+from local.run import say, started
+from local.stack import Local, stop_leftovers
 from local.state import CHECKOUT, State
 from local.tables import table
 from local.tenants import Tenant
@@ -65,6 +65,7 @@ def demo() -> None:
     begun = time.monotonic()
     _forget()
     with started(STATE, pace=0.05) as local:
+        local.aws.warm()
         owner, foreign = tenants.connect(local, undo_seconds=0, debounce_seconds=0)
         api, foreign_api = (Api(local.gateway.url, each.api_key) for each in (owner, foreign))
         cases = [Case(*each) for each in INPUTS]
@@ -101,7 +102,7 @@ def demo() -> None:
 def _forget() -> None:
     """The demo starts from nothing, and ends what a killed one left running."""
     with exclusive(STATE.folder / "lock"):
-        clear_leftovers(STATE)
+        stop_leftovers(STATE)
         for path in STATE.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)

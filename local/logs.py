@@ -15,10 +15,9 @@ LATE_MILLISECONDS = 130_000
 class FunctionLogs:
     """Appends new log lines to `logs/functions.log`; `.path` is that file."""
 
-    def __init__(self, state: State, aws: Aws, group: str) -> None:
+    def __init__(self, state: State, aws: Aws) -> None:
         self.path = state.logs / "functions.log"
         self._client = aws.client("logs")
-        self._group = group
         self._since = int(time.time() * 1000)
         self._known: dict[tuple[str, int, str], int] = {}
 
@@ -34,12 +33,14 @@ class FunctionLogs:
     def _new(self) -> list[str]:
         pages = self._client.get_paginator("filter_log_events")
         found = []
-        for page in pages.paginate(logGroupName=self._group, startTime=self._since):
-            for event in page["events"]:
-                key = (event["logStreamName"], event["timestamp"], event["message"])
-                if key not in self._known and event["message"].startswith("{"):
-                    found.append(event["message"])
-                self._known[key] = event["timestamp"]
+        for group in self._client.describe_log_groups()["logGroups"]:
+            name = group["logGroupName"]
+            for page in pages.paginate(logGroupName=name, startTime=self._since):
+                for event in page["events"]:
+                    key = (event["logStreamName"], event["timestamp"], event["message"])
+                    if key not in self._known and event["message"].startswith("{"):
+                        found.append(event["message"])
+                    self._known[key] = event["timestamp"]
         self._since = max(self._since, int(time.time() * 1000) - LATE_MILLISECONDS)
         self._known = {key: at for key, at in self._known.items() if at >= self._since}
         return found

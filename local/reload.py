@@ -30,7 +30,7 @@ Snapshot = dict[Path, int]
 def watch(aws: Aws, report: Report) -> Iterator[None]:
     """Look for changed code at each step of the iteration, and reload what it belongs to.
 
-    The old code stays where the new does not compile; `report` is told a line for the developer.
+    The old code stays where the new does not compile. `report` is told what came of it.
     """
     before = snapshot()
     while True:
@@ -39,7 +39,7 @@ def watch(aws: Aws, report: Report) -> Iterator[None]:
         changed = {path for path, _ in before.items() ^ now.items()}
         before = now
         if changed:
-            report(_reload(aws, changed))
+            _reload(aws, changed, report)
         yield
 
 
@@ -55,7 +55,7 @@ def snapshot() -> Snapshot:
     return found
 
 
-def _reload(aws: Aws, changed: set[Path]) -> str:
+def _reload(aws: Aws, changed: set[Path], report: Report) -> None:
     started = time.monotonic()
     names = sorted({_part(path) for path in changed} - {NOT_WATCHED})
     try:
@@ -64,13 +64,10 @@ def _reload(aws: Aws, changed: set[Path]) -> str:
         _wait_until_idle(aws)
         for name, archive in archives.items():
             _replace(aws, name, archive)
-    except (SyntaxError, ProcessFailed) as error:
-        return f"Not reloaded: {error}"
-    try:
+        report(f"Reloaded {' and '.join(names)} in {time.monotonic() - started:.1f} s")
         aws.warm()
-    except ProcessFailed as error:
-        return f"Reloaded {' and '.join(names)}, but {error}"
-    return f"Reloaded {' and '.join(names)} in {time.monotonic() - started:.1f} s"
+    except (SyntaxError, ProcessFailed) as error:
+        report(f"The change does not work: {error}")
 
 
 def _part(path: Path) -> str:

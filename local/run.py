@@ -6,10 +6,11 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import Thread
 from types import FrameType
 from typing import Any
 
-from local import locks, postgres, processes, reload, stack, tenants
+from local import locks, processes, reload, stack, tenants
 from local.api import Api, until
 from local.aws import Aws
 from local.client import send
@@ -36,14 +37,13 @@ MESSAGES = (
 def run() -> None:
     """Bring everything up, send a few messages the first time, and reload code until Ctrl-C."""
     with started(STATE) as local:
+        Thread(target=_warm, args=(local,), daemon=True).start()
         connected = tenants.connect(local)
         _send_first_messages(local, connected)
-        logs = FunctionLogs(local.state, local.aws, local.outputs["LogGroupName"])
         say(_welcome(local, connected[0]))
         for _ in reload.watch(local.aws, say):
             processes.check(local.state)
-            for line in logs.follow():
-                say(f"{line} (see {logs.path})")
+            _tell(local.logs)
 
 
 def down() -> None:
@@ -51,7 +51,7 @@ def down() -> None:
     lock = STATE.folder / "lock"
     try:
         with locks.exclusive(lock):
-            clear_leftovers(STATE)
+            stack.stop_leftovers(STATE)
             say("Nothing runs.")
     except locks.AlreadyRunning as running:
         say(f"Stopping process {running.pid} …")
@@ -84,22 +84,30 @@ def started(state: State, **options: float) -> Iterator[Local]:
     begun = time.monotonic()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    with stack.running(
-        state, lambda step: say(f"{time.monotonic() - begun:6.1f} s  {step}"), **options
-    ) as local:
-        yield local
-
-
-def clear_leftovers(state: State) -> None:
-    """Stop the processes of a run that was killed."""
-    for name in state.read("processes"):
-        processes.stop_leftover(state, name)
-    postgres.stop_leftover(state.folder / "postgres")
+    try:
+        with stack.running(
+            state, lambda step: say(f"{time.monotonic() - begun:6.1f} s  {step}"), **options
+        ) as local:
+            try:
+                yield local
+            except LocalError:
+                _tell(local.logs)
+                raise
+    except locks.AlreadyRunning as running:
+        raise LocalError(
+            f"It runs already in this checkout, as process {running.pid}: look for its terminal,"
+            " or end it with `make down`."
+        ) from running
 
 
 def say(line: str) -> None:
     """Print a line at once."""
     print(line, flush=True)
+
+
+def _tell(logs: FunctionLogs) -> None:
+    for line in logs.follow():
+        say(f"{line} (see {logs.path})")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -108,6 +116,14 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(each, signal.SIG_IGN)
     say("\nStopping …")
     raise KeyboardInterrupt
+
+
+def _warm(local: Local) -> None:
+    """Start the functions beforehand, and tell of those that do not start."""
+    try:
+        local.aws.warm()
+    except LocalError as error:
+        say(str(error))
 
 
 def _send_first_messages(local: Local, connected: Sequence[Tenant]) -> None:

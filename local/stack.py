@@ -20,6 +20,7 @@ from local.aws import Aws
 from local.deploy import Stack, deploy, invoke, is_deployed, outputs
 from local.gateway import Gateway
 from local.locks import exclusive
+from local.logs import FunctionLogs
 from local.models.server import ModelServer
 from local.postgres import Cluster
 from local.providers import simulator as providers
@@ -49,6 +50,7 @@ class Local:
     aws: Aws
     gateway: Gateway
     simulator: Simulator
+    logs: FunctionLogs
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -69,6 +71,8 @@ def running(state: State, report: Report, *, pace: float = 0.3) -> Iterator[Loca
     """
     with ExitStack() as open_:
         open_.enter_context(exclusive(state.folder / "lock"))
+        # Before ports are chosen: leftovers hold the usual ones.
+        stop_leftovers(state)
         report("Starting PostgreSQL, the emulated AWS, the models and the providers")
         port = state.port("models", MODELS_PORT)
         models_url = f"http://127.0.0.1:{port}/v1"
@@ -81,9 +85,16 @@ def running(state: State, report: Report, *, pace: float = 0.3) -> Iterator[Loca
         port = state.port("api", front.USUAL_PORT)
         gateway = open_.enter_context(front.running(aws.endpoint, port))
         processes.wait_for(models, f"{models_url}/models", state.logs / "models.log")
-        local = Local(state, cluster, aws, gateway, simulator)
+        local = Local(state, cluster, aws, gateway, simulator, FunctionLogs(state, aws))
         _bring_up(local, models_url, report)
         yield local
+
+
+def stop_leftovers(state: State) -> None:
+    """Stop what a run that was killed left behind."""
+    for name in state.read("processes"):
+        processes.stop_leftover(state, name)
+    postgres.stop_leftover(state.folder / "postgres")
 
 
 def _models(state: State, port: int) -> "AbstractContextManager[Popen[bytes]]":
@@ -115,8 +126,6 @@ def _bring_up(local: Local, models_url: str, report: Report) -> None:
         local.migrations("post")
     if local.state.read("deployed") != known:
         local.aws.save()
-    report("Starting the functions")
-    local.aws.warm()
     local.gateway.open(outputs(local.aws, APPLICATION)["ApiId"])
 
 
