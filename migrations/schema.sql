@@ -293,6 +293,7 @@ CREATE TABLE public.drafts (
     prompt_version text NOT NULL,
     status text DEFAULT 'pending'::text NOT NULL,
     suggested_text text NOT NULL,
+    text_salt bytea NOT NULL,
     suggested_html text,
     top_sources jsonb DEFAULT '[]'::jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -456,7 +457,6 @@ CREATE TABLE public.organization_settings (
     undo_seconds integer DEFAULT 10 NOT NULL,
     debounce_seconds integer DEFAULT 5 NOT NULL,
     daily_model_budget_microusd bigint DEFAULT 5000000 NOT NULL,
-    embedding_space_id uuid,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT organization_settings_daily_model_budget_microusd_check CHECK ((daily_model_budget_microusd >= 0)),
@@ -964,9 +964,6 @@ ALTER TABLE ONLY public.organization_memberships
 
 ALTER TABLE ONLY public.organization_memberships
     ADD CONSTRAINT organization_memberships_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
-
-ALTER TABLE ONLY public.organization_settings
-    ADD CONSTRAINT organization_settings_embedding_space_id_fkey FOREIGN KEY (embedding_space_id) REFERENCES public.embedding_spaces(id);
 
 ALTER TABLE ONLY public.organization_settings
     ADD CONSTRAINT organization_settings_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);

@@ -39,7 +39,6 @@ def upgrade() -> None:
             debounce_seconds integer NOT NULL DEFAULT 5 CHECK (debounce_seconds BETWEEN 0 AND 900),
             daily_model_budget_microusd bigint NOT NULL DEFAULT 5000000
                 CHECK (daily_model_budget_microusd >= 0),
-            embedding_space_id uuid,
             created_at timestamptz NOT NULL DEFAULT now(),
             updated_at timestamptz NOT NULL DEFAULT now()
         );

@@ -26,8 +26,6 @@ def upgrade() -> None:
         );
         GRANT SELECT, INSERT ON embedding_spaces TO app_rw;
         GRANT SELECT ON embedding_spaces TO app_ro;
-        ALTER TABLE organization_settings ADD FOREIGN KEY (embedding_space_id)
-            REFERENCES embedding_spaces (id);
 
         CREATE TABLE model_usage (
             organization_id uuid NOT NULL REFERENCES organizations (id),
@@ -51,7 +49,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("""
-        ALTER TABLE organization_settings
-            DROP CONSTRAINT organization_settings_embedding_space_id_fkey;
         DROP TABLE model_usage, embedding_spaces;
     """)

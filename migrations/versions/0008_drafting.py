@@ -55,6 +55,7 @@ def upgrade() -> None:
             status text NOT NULL DEFAULT 'pending' CONSTRAINT ck_drafts_status
                 CHECK (status IN ('pending', 'sent', 'superseded', 'archived')),
             suggested_text text NOT NULL,
+            text_salt bytea NOT NULL,
             suggested_html text,
             top_sources jsonb NOT NULL DEFAULT '[]' CHECK (is_small(top_sources)),
             created_at timestamptz NOT NULL DEFAULT now(),

@@ -85,6 +85,7 @@ def _store(
         model_key=written.model_key,
         prompt_version=REPLY,
         suggested_text=written.text,
+        text_salt=audit.new_salt(),
         top_sources=written.top_sources,
     )
     session.add(draft)
@@ -117,6 +118,7 @@ def _created(draft: Draft, written: Written) -> audit.Event:
             "trigger_message_id": str(draft.trigger_message_id),
             "revision": draft.revision,
             "prompt_version": draft.prompt_version,
+            "text_commitment": audit.commitment(draft.text_salt, draft.suggested_text),
             "sources": [
                 {"document_id": source["document_id"], "version": source["document_version"]}
                 for source in written.top_sources

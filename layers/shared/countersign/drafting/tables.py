@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
 from countersign.platform.db import Table
-from countersign.platform.tables import Tenant, created, json, timestamp, word
+from countersign.platform.tables import Tenant, blob, created, json, timestamp, word
 
 RequestStatus = Literal["waiting", "drafting", "drafted", "abstained", "superseded", "failed"]
 DraftStatus = Literal["pending", "sent", "superseded", "archived"]
@@ -38,7 +38,10 @@ class DraftRequest(Tenant, Table):
 
 
 class Draft(Tenant, Table):
-    """A proposed reply. `top_sources` lists document, version, chunk, span, quote and score."""
+    """A proposed reply. `top_sources` lists document, version, chunk, span, quote and score.
+
+    `text_salt` is what the audit chain's commitment to the suggested text was made with.
+    """
 
     __tablename__ = "drafts"
 
@@ -50,6 +53,7 @@ class Draft(Tenant, Table):
     prompt_version: Mapped[str]
     status: Mapped[DraftStatus] = word(server_default="pending")
     suggested_text: Mapped[str]
+    text_salt: Mapped[bytes] = blob()
     suggested_html: Mapped[str | None]
     top_sources: Mapped[list[dict[str, Any]]] = json(server_default="[]")
     created_at: Mapped[datetime] = created()
