@@ -45,6 +45,18 @@ class NotFound(CountersignError):
     code = "not-found"
 
 
+class MethodNotAllowed(CountersignError):
+    """The address is right, the method is not; `allow` lists those that are."""
+
+    code = "method-not-allowed"
+
+
+class UnsupportedMediaType(CountersignError):
+    """The body is not of the content type that is asked for."""
+
+    code = "unsupported-media-type"
+
+
 class Conflict(CountersignError):
     """The thing is not in a state that allows this."""
 

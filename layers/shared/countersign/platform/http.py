@@ -7,7 +7,6 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-in
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from typing import Any
 
@@ -21,9 +20,11 @@ STATUS: dict[type[errors.CountersignError], int] = {
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.NotFound: 404,
+    errors.MethodNotAllowed: 405,
     errors.Conflict: 409,
     errors.Stale: 409,
     errors.TooLarge: 413,
+    errors.UnsupportedMediaType: 415,
     errors.RateLimited: 429,
     errors.Unavailable: 503,
 }
@@ -68,12 +69,35 @@ def response(status: int, body: Any, content_type: str = "application/json") -> 
     return {"statusCode": status, "headers": {"content-type": content_type}, "body": text}
 
 
+def success_status(method: str, has_body: bool) -> int:
+    """The status of an operation that worked: a POST makes something, which its answer shows."""
+    if not has_body:
+        return 204
+    return 201 if method == "POST" else 200
+
+
+def success(method: str, body: str | None) -> Response:
+    """The answer of an operation that worked; `body` is JSON text."""
+    status = success_status(method, body is not None)
+    return {"statusCode": status} if body is None else response(status, body)
+
+
+def api_problem(error: Exception) -> Response:
+    """Like `problem`, with the headers that RFC 9110 asks for: 401 challenges, 405 allows."""
+    answer = problem(error)
+    if isinstance(error, errors.Unauthenticated):
+        answer["headers"]["www-authenticate"] = 'Bearer realm="countersign"'
+    if isinstance(error, errors.MethodNotAllowed):
+        answer["headers"]["allow"] = ", ".join(error.extra["allow"])
+    return answer
+
+
 def raw_body(event: dict[str, Any]) -> bytes:
     """The bytes that the client sent: what a signature is made over."""
     body: str = event.get("body") or ""
-    if not event.get("isBase64Encoded"):
-        return body.encode()
     try:
-        return base64.b64decode(body, validate=True)
-    except binascii.Error:
-        raise errors.Invalid("The body is not valid base64.") from None
+        if event.get("isBase64Encoded"):
+            return base64.b64decode(body, validate=True)
+        return body.encode()
+    except ValueError:
+        raise errors.Invalid("The body is not base64, or not text that UTF-8 can write.") from None
