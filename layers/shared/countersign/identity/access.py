@@ -1,0 +1,107 @@
+"""The one way into the API: a key proves who asks, then one transaction of their organization.
+
+The key is looked up in a transaction of its own, before any tenant is set. Reading opens a
+tenant's transaction; writing opens one that publishes what it promised, once it has committed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy.exc import OperationalError
+
+from countersign.identity import api_keys
+from countersign.identity.api_keys import Principal, Scope
+from countersign.platform import clock, http, idempotency, operations
+from countersign.platform.db import Database, TenantSession
+from countersign.platform.errors import Unavailable
+from countersign.platform.operations import Event, Operation
+from countersign.platform.outbox import Outbox
+
+
+@dataclass(frozen=True)
+class Call:
+    """What an operation's function is given beside its arguments."""
+
+    session: TenantSession
+    principal: Principal
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Access:
+    """Answers the requests of an HTTP API."""
+
+    database: Database
+    outbox: Outbox
+
+    def answer(self, declared: Iterable[Operation], event: Event) -> http.Response:
+        """The answer to a request of one of the operations that are declared.
+
+        Raises typed errors, `Unavailable` among them where the database or a queue is; whatever it
+        raises, nothing was changed.
+        """
+        request = event["requestContext"]["http"]
+        operation, path = operations.find(declared, request["method"], event["rawPath"])
+        if operation.scope is None:
+            return http.success("GET", _text(operation.run()))
+        with _answering():
+            principal = self._authenticate(event)
+            principal.require(cast(Scope, operation.scope))
+            given = operations.arguments(operation, event, path)
+            if operation.method == "GET":
+                with self.database.tenant(principal.organization_id) as session:
+                    return _run(operation, Call(session, principal, clock.now()), given)
+            with self.outbox.transaction(principal.organization_id) as session:
+                return _once(operation, Call(session, principal, clock.now()), given, event)
+
+    def _authenticate(self, event: Event) -> Principal:
+        with self.database.system() as session:
+            authorization = operations.header(event, "authorization")
+            return api_keys.authenticate(session, authorization, clock.now())
+
+
+def _once(operation: Operation, call: Call, given: dict[str, Any], event: Event) -> http.Response:
+    """Run the operation, unless the same request with its Idempotency-Key has been answered."""
+    key = operations.header(event, "idempotency-key")
+    if operation.method != "POST" or key is None:
+        return _run(operation, call, given)
+    idempotency.check(key)
+    mine = call.session, call.principal.api_key_id, key
+    before = idempotency.begin(*mine, _fingerprint(event))
+    if before is not None:
+        return before
+    answer = _run(operation, call, given)
+    idempotency.settle(*mine, answer)
+    return answer
+
+
+def _fingerprint(event: Event) -> bytes:
+    """Tells requests apart that come with the same Idempotency-Key."""
+    request = hashlib.sha256(event["rawPath"].encode() + b"\n")
+    request.update(http.raw_body(dict(event)))
+    return request.digest()
+
+
+def _run(operation: Operation, call: Call, given: dict[str, Any]) -> http.Response:
+    return http.success(operation.method, _text(operation.run(call, **given)))
+
+
+def _text(answer: Any) -> str | None:
+    return None if answer is None else cast(str, answer.model_dump_json())
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """What the database or a queue fails at is `Unavailable`: to be tried again."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except (OperationalError, BotoCoreError, ClientError) as error:
+        raise Unavailable("The database or a queue does not answer; try again.") from error
