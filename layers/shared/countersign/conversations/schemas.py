@@ -1,0 +1,158 @@
+"""Conversations, messages and deliveries as the API shows them, and what it takes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import AwareDatetime, Field
+
+from countersign.channels.deliveries import Resolution
+from countersign.channels.tables import ChannelType, DeliveryState
+from countersign.conversations.tables import (
+    ConversationKind,
+    ConversationStatus,
+    Direction,
+    MessageRole,
+)
+from countersign.identity.members import Member
+from countersign.platform.schemas import Answer, Body, Instant, Text
+
+
+class Channel(Answer):
+    """The way in and out that a conversation takes."""
+
+    id: UUID
+    type: ChannelType
+    name: str
+
+
+class Customer(Answer):
+    """Who we talk with."""
+
+    address: Annotated[str, Field(description="Where replies go, as the channel writes it.")]
+    name: str | None
+    email: str | None
+    person_id: UUID | None
+
+
+class Conversation(Answer):
+    """A thread with a customer on one channel."""
+
+    id: UUID
+    channel: Channel
+    kind: ConversationKind
+    status: ConversationStatus
+    subject: str | None
+    customer: Customer
+    assignee_id: UUID | None
+    waiting_since: Annotated[
+        Instant | None,
+        Field(
+            description="Since when it waits for us: its latest message is the customer's, or a "
+            "reply failed or may not have gone out. null: it does not."
+        ),
+    ]
+    snoozed_until: Annotated[
+        Instant | None, Field(description="Until then the feed leaves it out, unless news comes.")
+    ]
+    latest_message_id: UUID | None
+    last_message_at: Instant | None
+    created_at: Instant
+
+
+class Attachment(Answer):
+    """A file of a message."""
+
+    id: UUID
+    file_name: str
+    mime_type: str
+    size_bytes: Annotated[int | None, Field(description="null until it was fetched.")]
+    url: Annotated[str, Field(description="The provider's address of it, which may ask for a key.")]
+
+
+class Delivery(Answer):
+    """What becomes of a message of ours."""
+
+    id: UUID
+    message_id: UUID
+    status: Annotated[
+        DeliveryState,
+        Field(
+            description="`queued` can still be taken back; `sending` has been handed over; `sent` "
+            "was accepted by the provider; `unknown`: it may or may not have been, and a person "
+            "must say (POST /v1/deliveries/{delivery_id}/resolution)."
+        ),
+    ]
+    not_before: Annotated[Instant, Field(description="It is handed over no earlier.")]
+    attempts: Annotated[int, Field(description="How often it was tried.")]
+    reason_code: Annotated[
+        str | None, Field(description="Why it failed, is unknown, waits or was cancelled.")
+    ]
+    reason: Annotated[str | None, Field(description="The same in the provider's words.")]
+    provider_message_id: str | None
+    sent_at: Instant | None
+    delivered_at: Instant | None
+
+
+class Message(Answer):
+    """One message of a conversation."""
+
+    id: UUID
+    direction: Direction
+    role: MessageRole
+    subject: str | None
+    text: str
+    html: str | None
+    author: Annotated[Member | None, Field(description="Who approved or wrote it, if we did.")]
+    sent_at: Annotated[Instant, Field(description="When it was written, by its sender's clock.")]
+    cancelled_at: Annotated[
+        Instant | None, Field(description="When it was taken back: the customer never got it.")
+    ]
+    attachments: list[Attachment]
+    delivery: Annotated[Delivery | None, Field(description="null if the customer wrote it.")]
+
+
+class Said(Answer):
+    """A message of ours on its way."""
+
+    message_id: UUID
+    delivery_id: UUID
+    undo_until: Annotated[
+        Instant,
+        Field(description="It is handed over no earlier, and can be taken back at least so long."),
+    ]
+
+
+class Snooze(Body):
+    """Until when the feed leaves a conversation out."""
+
+    until: Annotated[
+        AwareDatetime,
+        Field(description="In the future, by a year at most, with an offset from UTC."),
+    ]
+
+
+class Compose(Body):
+    """A message of one's own, without a draft."""
+
+    text: Text
+    after_message_id: Annotated[
+        UUID | None,
+        Field(
+            description="`latest_message_id` as the author saw it. If the conversation has moved "
+            "on since, nothing is sent and the answer is 409 `stale`. null: send whatever came."
+        ),
+    ] = None
+
+
+class Resolve(Body):
+    """What a person found out, or wants."""
+
+    outcome: Annotated[
+        Resolution,
+        Field(
+            description="`sent`: the customer has it. `failed`: they do not, and it shall not be "
+            "sent again. `resend`: they do not, so try again, at the risk of a second message."
+        ),
+    ]
