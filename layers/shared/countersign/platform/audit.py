@@ -290,6 +290,11 @@ def commitment(salt: bytes, text: str) -> str:
     return _sha256(salt + text.encode())
 
 
+def body(salt: bytes, text: str) -> Body:
+    """A text that is still there, as an export lists it."""
+    return Body(commitment(salt, text), salt, text)
+
+
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 

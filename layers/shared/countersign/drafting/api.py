@@ -1,0 +1,57 @@
+"""The API as a whole: its operations and their OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import RootModel
+
+from countersign.conversations import operations as conversations
+from countersign.drafting import operations as drafts
+from countersign.platform.operations import Operation, Operations
+
+documents = Operations("Documents")
+
+
+class Document(RootModel[dict[str, Any]]):
+    """An OpenAPI 3.1 document."""
+
+
+@documents.add("GET", "/v1/openapi.json", None)
+def read_openapi() -> Document:
+    """Read this document"""
+    # Made when it is asked for: what writes it would slow down every other start.
+    from countersign.platform import openapi
+
+    return Document(openapi.document(OPERATIONS, TITLE, VERSION, DESCRIPTION))
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    *drafts.operations,
+    *drafts.writing,
+    *conversations.operations,
+    *documents,
+)
+TITLE = "Countersign"
+VERSION = "1"
+DESCRIPTION = """\
+AI drafts. A person countersigns. Every touch is on the record.
+
+**Keys.** Send `Authorization: Bearer cs_…`. A key belongs to one organization, has scopes and an
+end, and may be bound to a person; only such a key decides on drafts and writes to customers.
+What belongs to another organization is not found.
+
+**Trying again.** PUT and DELETE may be repeated. A POST with an `Idempotency-Key` takes effect
+once: the same request with the same key gets the same answer again (`Idempotent-Replayed: true`),
+another request with it gets 422. A request that failed may be tried again with its key.
+
+**Pages.** A list gives `next_cursor`; send it as `cursor`, with the same other parameters.
+
+**Errors** are problem documents (RFC 9457), `application/problem+json`; `type` says which, and
+stays. A 422 lists in `errors` what is wrong and where: `final_text`, `query.limit`,
+`path.draft_id`, `header.Idempotency-Key`, or `body`. After a 5xx or no answer at all, try again,
+with the same `Idempotency-Key`.
+
+**Units.** Moments are RFC 3339 with an offset, in UTC in answers. Ids are UUIDs. Texts are counted
+in Unicode code points.
+"""
