@@ -1,0 +1,42 @@
+"""The approvals API, under /v1: its operations are declared in the rooms' operations.py."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+from countersign.drafting.api import OPERATIONS
+from countersign.identity.access import Access
+from countersign.platform.db import database
+from countersign.platform.http import Response, api_problem
+from countersign.platform.log import logger
+from countersign.platform.outbox import Outbox
+from countersign.platform.settings import DatabaseSettings, load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(DatabaseSettings):
+    drafts_queue_url: str
+    outbound_queue_url: str
+    relay_queue_url: str
+
+
+@functools.cache
+def _access() -> Access:
+    settings = load(Settings)
+    urls = {
+        "drafts": settings.drafts_queue_url,
+        "outbound": settings.outbound_queue_url,
+        "relay": settings.relay_queue_url,
+    }
+    return Access(database(settings), Outbox(database(settings), urls))
+
+
+def lambda_handler(event: dict[str, Any], context: object) -> Response:
+    """Answer an event of the HTTP API; whatever fails is answered with a problem document."""
+    logger.set_correlation_id(event["requestContext"]["requestId"])
+    try:
+        return _access().answer(OPERATIONS, event)
+    except Exception as error:
+        return api_problem(error)
