@@ -1,0 +1,240 @@
+"""A client of the API: real events of an HTTP API into the function's handler, no network."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from sqlalchemy import select
+
+from countersign.channels.tables import Delivery
+from countersign.identity import api_keys
+from countersign.identity.api_keys import Scope
+from countersign.identity.tables import OrganizationMembership, User
+from countersign.platform.db import Database, engine
+from countersign.platform.ids import new_id
+from countersign.platform.tables import AuditEvent
+from functions.approvals.app import lambda_handler
+from tests.conftest import TestDatabase
+from tests.world import Path, Tenant
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def problem(self) -> str:
+        """The last part of a problem document's type, once its form has been checked."""
+        assert self.headers["content-type"] == "application/problem+json"
+        document = self.json
+        assert document["status"] == self.status
+        assert document["title"]
+        assert document["detail"]
+        base, _, code = document["type"].rpartition("/")
+        assert base == "https://countersign.dev/problems"
+        return str(code)
+
+    @property
+    def wrong(self) -> set[str]:
+        """Where a 422 says that something is wrong."""
+        assert (self.status, self.problem) == (422, "invalid")
+        return {error["where"] for error in self.json["errors"]}
+
+
+def event(
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    body: bytes | None = None,
+    query: Mapping[str, str] | None = None,
+    encoded: bool = False,
+) -> dict[str, Any]:
+    """An event of the HTTP API, payload version 2.0."""
+    made: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": "ANY /v1/{proxy+}",
+        "rawPath": path,
+        "rawQueryString": urlencode(query or {}),
+        "headers": dict(headers),
+        "requestContext": {
+            "domainName": "abc.execute-api.us-east-1.amazonaws.com",
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1"},
+            "requestId": "request-1",
+            "stage": "$default",
+        },
+        "pathParameters": {"proxy": path.removeprefix("/v1/")},
+        "isBase64Encoded": encoded,
+    }
+    if query:
+        made["queryStringParameters"] = dict(query)
+    if body is not None:
+        made["body"] = base64.b64encode(body).decode() if encoded else body.decode()
+    return made
+
+
+@dataclass(frozen=True)
+class Api:
+    """The API as one key sees it."""
+
+    key: str | None
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        json_body: Any = None,
+        *,
+        raw: bytes | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        encoded: bool = False,
+    ) -> Answer:
+        """One request under /v1, its body given as JSON values or as bytes."""
+        sent = {"content-type": "application/json", **(headers or {})}
+        if self.key:
+            sent = {"authorization": f"Bearer {self.key}", **sent}
+        body = json.dumps(json_body).encode() if json_body is not None else raw
+        return send(event(method, f"/v1{path}", sent, body, query, encoded))
+
+    def get(self, path: str, **query: str) -> Any:
+        """What a GET that works answers."""
+        return self._works("GET", path, query=query)
+
+    def put(self, path: str, body: Any = None) -> Any:
+        return self._works("PUT", path, body)
+
+    def post(self, path: str, body: Any = None, **headers: str) -> Any:
+        return self._works("POST", path, body, headers=headers)
+
+    def delete(self, path: str) -> Any:
+        return self._works("DELETE", path)
+
+    def _works(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
+        answer = self.call(method, path, body, **options)
+        assert answer.status in (200, 201, 204), answer.text
+        return answer.json if answer.text else None
+
+
+def send(made: dict[str, Any]) -> Answer:
+    """Hand an event to the function, through JSON as Lambda would."""
+    answer = json.loads(json.dumps(lambda_handler(json.loads(json.dumps(made)), None)))
+    return Answer(answer["statusCode"], answer.get("headers", {}), answer.get("body", ""))
+
+
+def issue(
+    database: TestDatabase,
+    tenant: Tenant,
+    *scopes: Scope,
+    user_id: UUID | None = None,
+    lifetime: timedelta = timedelta(days=1),
+) -> str:
+    """A further key of a tenant, bound to nobody unless to `user_id`."""
+    owner = Database(engine(database.url("app_owner")))
+    with owner.system() as session:
+        expires_at = datetime.now(UTC) + lifetime
+        key = api_keys.issue(
+            session, tenant.organization_id, user_id, "further", scopes, expires_at
+        )
+    owner.engine.dispose()
+    return key
+
+
+def add_member(database: TestDatabase, tenant: Tenant, name: str) -> UUID:
+    """Another person of a tenant."""
+    user_id = new_id()
+    owner = Database(engine(database.url("app_owner")))
+    with owner.system() as session:
+        email = f"{name.lower()}@{tenant.organization_id}.example"
+        session.add(User(id=user_id, email=email, display_name=name))
+        session.flush()
+        session.add(OrganizationMembership(organization_id=tenant.organization_id, user_id=user_id))
+    owner.engine.dispose()
+    return user_id
+
+
+class Story:
+    """A tenant's conversation with Ada, driven to where a test begins."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.tenant = path.tenant
+        self.api = Api(path.tenant.key)
+        self._messages = 0
+
+    def ada_writes(self, text: str = "Can I return my order?", conversation: str = "c1") -> None:
+        """A message of the customer's arrives."""
+        self._messages += 1
+        message_id = f"m{self._messages}"
+        envelope = self.tenant.webhook(text, conversation=conversation, message_id=message_id)
+        assert self.path.receive(envelope) == []
+
+    def drafted(self, text: str = "Can I return my order?", conversation: str = "c1") -> Any:
+        """The feed's item of a message with its pending draft."""
+        self.ada_writes(text, conversation)
+        self.path.draft()
+        items = self.api.get("/feed")["items"]
+        return next(
+            item
+            for item in items
+            if text.startswith(item["latest_inbound_message"]["excerpt"]["text"])
+        )
+
+    def approved(self, **body: Any) -> tuple[str, Any]:
+        """A draft's id, and the answer to its approval."""
+        draft_id = self.drafted()["draft"]["id"]
+        token = self.api.get(f"/drafts/{draft_id}")["revision_token"]
+        made = self.api.post(f"/drafts/{draft_id}/approval", {"revision_token": token, **body})
+        return draft_id, made
+
+    def messages(self, conversation_id: str) -> list[Any]:
+        """The messages of a conversation's timeline, without what was decided about drafts."""
+        items = self.api.get(f"/conversations/{conversation_id}")["items"]
+        return [item["message"] for item in items if item["type"] == "message"]
+
+    @functools.cached_property
+    def ids(self) -> dict[str, str]:
+        """An id of each kind, of things that exist: two conversations, one with a reply queued."""
+        _, made = self.approved()
+        item = self.drafted("Another question", conversation="c2")
+        return {
+            "conversation_id": item["conversation"]["id"],
+            "draft_id": item["draft"]["id"],
+            "message_id": made["message_id"],
+            "delivery_id": made["delivery_id"],
+        }
+
+    def becomes(self, delivery_id: str, status: str, **values: Any) -> None:
+        """Let a delivery have become what a provider made of it."""
+        with self.path.tenant_session() as session:
+            delivery = session.get_one(Delivery, (self.tenant.organization_id, UUID(delivery_id)))
+            delivery.status = status  # type: ignore[assignment]
+            for name, value in values.items():
+                setattr(delivery, name, value)
+
+    def events(self) -> list[Any]:
+        """The data of all audit events of the tenant, each with its type and actor."""
+        with self.path.tenant_session() as session:
+            texts = session.scalars(
+                select(AuditEvent.canonical_text).order_by(AuditEvent.stream_id, AuditEvent.seq)
+            ).all()
+        return [json.loads(text) for text in texts]
+
+    def types(self) -> list[str]:
+        """The types of all audit events of the tenant, in order."""
+        return [event["type"] for event in self.events()]

@@ -1,0 +1,36 @@
+"""The API on a real database, its queues in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from countersign.identity.access import Access
+from functions.approvals import app
+from tests import world
+from tests.conftest import TestDatabase
+from tests.handlers.api.client import Api, Story
+from tests.world import MemoryQueues, Path, memory_queues
+
+__all__ = ["memory_queues"]
+
+
+@pytest.fixture(autouse=True)
+def _access(
+    database: TestDatabase, memory_queues: MemoryQueues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = Access(database.app_rw, world.outbox(database))
+    monkeypatch.setattr(app, "_access", lambda: access)
+
+
+@pytest.fixture
+def story(database: TestDatabase, memory_queues: MemoryQueues) -> Story:
+    """A tenant with an undo window of ten seconds, who knows about returns."""
+    tenant = world.add_tenant(database, undo_seconds=10)
+    world.add_knowledge(database, tenant, ["Returns are free for 30 days. Keep the box."])
+    return Story(Path(database, tenant, memory_queues))
+
+
+@pytest.fixture
+def api(story: Story) -> Api:
+    """The API as the tenant's agent sees it."""
+    return story.api
