@@ -8,11 +8,13 @@ from pathlib import Path
 from local import demo, run
 from local.errors import LocalError
 from local.redrive import QUEUES
+from local.state import State
 
 
 def main() -> None:
     """Run the command of the command line."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    parser.add_argument("--state", type=Path, default=run.FOLDER, help="all but demo: its files")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="the whole stack, until Ctrl-C")
     commands.add_parser("demo", help="the path of three messages, once")
@@ -23,18 +25,21 @@ def main() -> None:
     invoke.add_argument("function", help="its name, `ingest` say, or `migrations`")
     invoke.add_argument("event", type=Path, help="a file of JSON, such as those under events/")
     arguments = parser.parse_args()
+    state = State(arguments.state.resolve())
     try:
         match arguments.command:
             case "run":
-                run.run()
+                run.run(state)
             case "demo":
                 demo.demo()
             case "down":
-                run.down()
+                run.down(state)
             case "redrive":
-                run.redrive_queue(arguments.queue)
+                run.redrive_queue(state, arguments.queue)
             case "invoke":
-                answer = run.invoke_function(arguments.function, arguments.event.read_bytes())
+                answer = run.invoke_function(
+                    state, arguments.function, arguments.event.read_bytes()
+                )
                 print(json.dumps(answer, indent=2))
     except LocalError as error:
         sys.exit(f"\n{error}")

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Thread
 from types import FrameType
 from typing import Any
@@ -22,7 +23,7 @@ from local.stack import APPLICATION, MIGRATIONS, Local
 from local.state import CHECKOUT, State
 from local.tenants import Tenant
 
-STATE = State(CHECKOUT / ".local" / "state")
+FOLDER = CHECKOUT / ".local" / "state"
 STOP_SECONDS = 60.0
 # Tenant, channel, customer, message.
 MESSAGES = (
@@ -34,9 +35,9 @@ MESSAGES = (
 )
 
 
-def run() -> None:
+def run(state: State) -> None:
     """Bring everything up, send a few messages the first time, and reload code until Ctrl-C."""
-    with started(STATE) as local:
+    with started(state) as local:
         Thread(target=_warm, args=(local,), daemon=True).start()
         connected = tenants.connect(local)
         _send_first_messages(local, connected)
@@ -46,12 +47,12 @@ def run() -> None:
             _tell(local.logs)
 
 
-def down() -> None:
-    """End the `make run` of this checkout, or what it left behind when it was killed."""
-    lock = STATE.folder / "lock"
+def down(state: State) -> None:
+    """End the `make run` that uses `state`, or what it left behind when it was killed."""
+    lock = state.folder / "lock"
     try:
         with locks.exclusive(lock):
-            stack.stop_leftovers(STATE)
+            stack.stop_leftovers(state)
             say("Nothing runs.")
     except locks.AlreadyRunning as running:
         say(f"Stopping process {running.pid} …")
@@ -59,23 +60,20 @@ def down() -> None:
         until(lambda: _free(lock), "its end", STOP_SECONDS)
 
 
-def redrive_queue(queue: str) -> None:
+def redrive_queue(state: State, queue: str) -> None:
     """Put the dead letters of a queue of the running stack back."""
-    moved = redrive(_running_aws(), APPLICATION, queue)
+    moved = redrive(_running_aws(state), APPLICATION, queue)
     say(f"{moved} dead letters of the {queue} queue are back in it.")
 
 
-def invoke_function(name: str, event: bytes) -> Any:
+def invoke_function(state: State, name: str, event: bytes) -> Any:
     """The answer of a function of the running stack to an event."""
-    known = {
-        logical: physical
-        for each in (APPLICATION, MIGRATIONS)
-        for logical, physical in physical_ids(_running_aws(), each).items()
-    }
+    aws = _running_aws(state)
+    known = physical_ids(aws, APPLICATION) | physical_ids(aws, MIGRATIONS)
     function = known.get(f"{name.capitalize()}Function")
     if function is None:
         raise LocalError(f"there is no function {name!r}")
-    return invoke(_running_aws(), function, json.loads(event))
+    return invoke(aws, function, json.loads(event))
 
 
 @contextmanager
@@ -187,7 +185,7 @@ def _welcome(local: Local, tenant: Tenant) -> str:
     return "\n".join(lines)
 
 
-def _free(lock: Any) -> bool | None:
+def _free(lock: Path) -> bool | None:
     try:
         with locks.exclusive(lock):
             return True
@@ -195,7 +193,7 @@ def _free(lock: Any) -> bool | None:
         return None
 
 
-def _running_aws() -> Aws:
-    if _free(STATE.folder / "lock"):
+def _running_aws(state: State) -> Aws:
+    if _free(state.folder / "lock"):
         raise LocalError("nothing runs here: start it with `make run`")
-    return Aws(f"http://127.0.0.1:{STATE.read('ports')['aws']}")
+    return Aws(f"http://127.0.0.1:{state.read('ports')['aws']}")
