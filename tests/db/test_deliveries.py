@@ -20,13 +20,14 @@ from countersign.channels.messages import (
     Unknown,
     Unreached,
 )
+from countersign.channels.providers import provider_module
 from countersign.channels.sending import SendingSettings
 from countersign.channels.tables import Channel, Delivery, DeliveryAttempt
 from countersign.conversations import locking, outbound
 from countersign.conversations.delivering import deliver
 from countersign.conversations.tables import Conversation, Message, Notification
 from countersign.people import directory
-from countersign.platform import clock
+from countersign.platform import clock, queues
 from countersign.platform.errors import Conflict, NotFound, Unavailable
 from countersign.platform.ids import new_id
 from tests import world
@@ -153,6 +154,32 @@ def test_what_surely_did_not_arrive_is_tried_again_later(
     assert ledger.deliver() == "sent"
 
 
+def test_a_try_that_was_answered_5xx_is_looked_up_before_the_next(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.answers(Throttled(None, "HTTP 502", may_have_arrived=True))
+    assert ledger.deliver() is None
+    first_try = ledger.calls[0].started_at
+    ledger.now += timedelta(hours=1)
+    claims: list[Claim] = []
+    twilio = provider_module("twilio")
+    monkeypatch.undo()
+    monkeypatch.setattr(clock, "now", lambda: ledger.now)
+    monkeypatch.setattr(queues, "send_delayed", ledger.path.sent.send_delayed)
+    monkeypatch.setattr(sending, "_credentials", lambda claim, settings: {})
+    monkeypatch.setattr(sending, "_outgoing", lambda claim, settings: claims.append(claim))
+    lists: list[list[str]] = [["SM1", "SM2"], ["SM7"]]
+    monkeypatch.setattr(twilio, "look_up", lambda *_: lists.pop(0))
+    assert ledger.deliver() == "unknown"
+    assert claims[0].started_at == first_try
+    ledger.path.sent.take("outbound")
+    with ledger.path.tenant_session() as session:
+        row = deliveries.resolve(session, ledger.id, "resend", ledger.now)
+        row.reason_code = "provider_error"
+    assert ledger.deliver() == "sent"
+    assert ledger.row.provider_message_id == "SM7"
+
+
 def test_tries_end_at_last(ledger: Ledger) -> None:
     ledger.answers(*[Throttled(None, "Slow down.")] * deliveries.MAX_ATTEMPTS)
     for _ in range(deliveries.MAX_ATTEMPTS):
@@ -209,6 +236,7 @@ def test_a_look_up_leaves_out_what_another_delivery_owns(ledger: Ledger) -> None
             Delivery(
                 organization_id=row.organization_id,
                 channel_id=row.channel_id,
+                conversation_id=row.conversation_id,
                 status="sent",
                 sender=row.sender,
                 recipient=row.recipient,

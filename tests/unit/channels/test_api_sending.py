@@ -65,7 +65,7 @@ def test_every_try_has_the_same_id(peer: Peer, delivery: Outgoing) -> None:
     ("given", "result"),
     [
         ((429, {"retry-after": "3"}, b""), Throttled(3.0, "HTTP 429")),
-        ((502, {}, b""), Throttled(None, "HTTP 502")),
+        ((502, {}, b""), Throttled(None, "HTTP 502", may_have_arrived=True)),
         ((410, {}, b"gone"), Refused("http_410", "The receiver answered 410: gone")),
         ((422, {}, b"a\0b\xff"), Refused("http_422", "The receiver answered 422: ab\ufffd")),
         ((302, {"location": "/x"}, b""), Refused("http_302", "The receiver answered 302: ")),

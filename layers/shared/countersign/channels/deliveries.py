@@ -32,6 +32,7 @@ from countersign.platform.ids import new_id
 LEASE = timedelta(seconds=90)
 """Longer than the longest call and the function's own timeout."""
 MAX_ATTEMPTS = 8
+_FALTERED = "provider_error"
 LOOK_UP_AFTER = (timedelta(seconds=20), timedelta(minutes=2), timedelta(minutes=10))
 
 Resolution = Literal["sent", "failed", "resend"]
@@ -53,8 +54,12 @@ class Claim:
     channel: Channel
     attempt_id: UUID
     started_at: datetime
-    look_up: int | None
+    look_up: int | None = None
     """None for a send, else which of the look-ups this is, from 0."""
+    look_first: bool = False
+    """Whether an earlier try may have arrived: it is sent only if a look-up finds nothing."""
+    owned: frozenset[str] = frozenset()
+    """The provider's ids of other messages to the recipient, which a look-up may find too."""
 
 
 def queue(
@@ -161,6 +166,10 @@ def _take_over(session: TenantSession, delivery: Delivery, now: datetime) -> Cla
 
 
 def _lease(session: TenantSession, delivery: Delivery, now: datetime) -> Claim:
+    look_first = (
+        delivery.reason_code == _FALTERED and not _provider(session, delivery).RESEND_IS_SAFE
+    )
+    since = _first_try(session, delivery) if look_first else now
     delivery.status = "sending"
     delivery.fence += 1
     delivery.attempts += 1
@@ -173,7 +182,14 @@ def _lease(session: TenantSession, delivery: Delivery, now: datetime) -> Claim:
         started_at=now,
     )
     session.add(attempt)
-    return Claim(delivery, _channel(session, delivery), attempt.id, now, None)
+    return Claim(
+        delivery,
+        _channel(session, delivery),
+        attempt.id,
+        since,
+        look_first=look_first,
+        owned=_owned(session, delivery) if look_first else frozenset(),
+    )
 
 
 def _lease_look_up(
@@ -181,7 +197,8 @@ def _lease_look_up(
 ) -> Claim:
     attempt = _newest_attempt(session, delivery)
     channel = _channel(session, delivery)
-    return Claim(delivery, channel, attempt.id, attempt.started_at, look_up)
+    started_at, owned = attempt.started_at, _owned(session, delivery)
+    return Claim(delivery, channel, attempt.id, started_at, look_up, owned=owned)
 
 
 def settle(
@@ -234,11 +251,16 @@ def _retry(
     result: m.Throttled | m.Unreached | m.Unknown,
     now: datetime,
 ) -> Delivery | None:
-    delivery.reason_code, delivery.reason = _code(result), result.reason
+    asked, faltered = None, False
+    if isinstance(result, m.Throttled):
+        asked, faltered = result.retry_after, result.may_have_arrived
+    # Once a try may have arrived, that stays so, whatever became of later ones.
+    faltered = faltered or delivery.reason_code == _FALTERED
+    delivery.reason_code = _FALTERED if faltered else _code(result)
+    delivery.reason = result.reason
     if delivery.attempts >= MAX_ATTEMPTS:
         delivery.status = "failed"
         return delivery
-    asked = result.retry_after if isinstance(result, m.Throttled) else None
     delivery.status = "queued"
     delivery.not_before = now + backoff(delivery.attempts, asked)
     _promise(session, delivery, delivery.not_before)
@@ -262,7 +284,7 @@ def settle_look_up(
     delivery = _locked(session, claimed.delivery.id)
     if delivery is None or delivery.status != "unknown":
         return None
-    ours = _without_owned(session, delivery, found)
+    ours = [one for one in found if one not in claimed.owned]
     if len(ours) == 1:
         return _accept(session, delivery, ours[0], now)
     _look_up_later(session, delivery, claimed.look_up + 1, now)
@@ -380,14 +402,25 @@ def _promise(
     outbox.enqueue(session, "outbound", body, when)
 
 
-def _without_owned(session: TenantSession, delivery: Delivery, found: list[str]) -> list[str]:
+def _first_try(session: TenantSession, delivery: Delivery) -> datetime:
+    return session.scalars(
+        select(DeliveryAttempt.started_at)
+        .where(DeliveryAttempt.organization_id == session.organization_id)
+        .where(DeliveryAttempt.delivery_id == delivery.id)
+        .order_by(DeliveryAttempt.number)
+        .limit(1)
+    ).one()
+
+
+def _owned(session: TenantSession, delivery: Delivery) -> frozenset[str]:
     owned = session.scalars(
         select(Delivery.provider_message_id)
         .where(Delivery.organization_id == session.organization_id)
-        .where(Delivery.channel_id == delivery.channel_id)
-        .where(Delivery.provider_message_id.in_(found))
-    ).all()
-    return [one for one in found if one not in owned]
+        .where(Delivery.conversation_id == delivery.conversation_id)
+        .where(Delivery.id != delivery.id)
+        .where(Delivery.provider_message_id.is_not(None))
+    )
+    return frozenset(one for one in owned if one)
 
 
 def _note(session: TenantSession, attempt_id: UUID, result: m.SendResult, now: datetime) -> None:

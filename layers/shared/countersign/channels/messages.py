@@ -100,10 +100,14 @@ class Refused:
 
 @dataclass(frozen=True)
 class Throttled:
-    """The provider asks to try later: after `retry_after` seconds, if it said so."""
+    """The provider asks to try later: after `retry_after` seconds, if it said so.
+
+    It was at fault itself (5xx) where it `may_have_arrived` all the same.
+    """
 
     retry_after: float | None
     reason: str
+    may_have_arrived: bool = False
 
 
 @dataclass(frozen=True)

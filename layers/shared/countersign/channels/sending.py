@@ -6,10 +6,17 @@ from dataclasses import dataclass
 
 from countersign.channels import keys
 from countersign.channels.deliveries import Claim
-from countersign.channels.messages import Outgoing, SendResult, Unreached
+from countersign.channels.messages import (
+    Accepted,
+    Outgoing,
+    SendResult,
+    Throttled,
+    Unknown,
+    Unreached,
+)
 from countersign.channels.providers import ProviderSettings, provider_module
 from countersign.platform import secrets
-from countersign.platform.errors import CountersignError
+from countersign.platform.errors import CountersignError, Unavailable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +29,29 @@ class SendingSettings(ProviderSettings):
 
 
 def send(claim: Claim, settings: SendingSettings) -> SendResult:
-    """Try once to send what was claimed; whatever happens is in the result."""
+    """Try once to send what was claimed; whatever happens is in the result.
+
+    Where an earlier try may have arrived, it is looked up first, and sent only if it did not.
+    """
     module = provider_module(claim.channel.provider)
     try:
         outgoing, credentials = _outgoing(claim, settings), _credentials(claim, settings)
     except CountersignError as error:
         return Unreached(error.detail)
-    return module.send(outgoing, credentials, settings)
+    there = _look_first(claim, settings) if claim.look_first else None
+    return there or module.send(outgoing, credentials, settings)
+
+
+def _look_first(claim: Claim, settings: SendingSettings) -> SendResult | None:
+    """What became of an earlier try that was answered 5xx; None if it did not arrive."""
+    try:
+        found = look_up(claim, settings)
+    except Unavailable as error:
+        return Throttled(None, error.detail, may_have_arrived=True)
+    ours = [one for one in found if one not in claim.owned]
+    if len(ours) > 1:
+        return Unknown("An earlier try may be one of several equal messages.")
+    return Accepted(ours[0]) if ours else None
 
 
 def look_up(claim: Claim, settings: SendingSettings) -> list[str]:

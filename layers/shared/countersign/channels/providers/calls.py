@@ -72,7 +72,7 @@ def send(
     except HTTPError as error:
         return Unknown(f"The connection broke before an answer: {type(error).__name__}.")
     if answer.status == 429 or answer.status >= 500:
-        return Throttled(retry_after(answer), f"HTTP {answer.status}")
+        return Throttled(retry_after(answer), f"HTTP {answer.status}", answer.status >= 500)
     return settle(answer)
 
 
