@@ -1,0 +1,318 @@
+"""What was built, driven as Lambda drives it: every event through awslambdaric, layers alone.
+
+Each event is the first of a fresh process, in a world of its own: a real Postgres with the rows
+that the events name, and stubs for all else outside.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from sqlalchemy import select
+
+from countersign.channels.tables import Channel, Delivery, DeliveryAttempt
+from countersign.conversations.tables import Attachment, Message
+from countersign.drafting.tables import Draft, DraftRequest
+from countersign.identity.tables import Organization
+from countersign.platform.db import Database, engine
+from countersign.platform.tables import AuditCheckpoint, OutboxRow
+from local import postgres
+from tests.conftest import TestDatabase, copied
+from tests.handlers import events_world as events
+from tests.handlers.outside import TWILIO_SID, Outside, outside
+from tools import built
+from tools.environment import ROOT
+
+_numbers = itertools.count()
+
+
+@dataclass
+class World:
+    """What a function ran in, and what it left there."""
+
+    process: built.Process
+    outside: Outside
+    database: TestDatabase | None
+
+    def rows(self, table: Any, *wanted: Any) -> list[Any]:
+        """The rows of a table, whoever's they are."""
+        assert self.database is not None
+        owner = Database(engine(self.database.url("app_owner")))
+        with owner.system() as session:
+            found = list(session.scalars(select(table).where(*wanted)))
+        owner.engine.dispose()
+        return found
+
+    def row(self, table: Any, id_: object) -> Any:
+        (found,) = self.rows(table, table.id == id_)
+        return found
+
+
+Start = Callable[[str], World]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _built() -> None:
+    assert built.faults() == []
+
+
+@pytest.fixture(scope="module")
+def seeded(cluster: postgres.Cluster, template: str) -> Iterator[str]:
+    """The name of a database that holds what the events name."""
+    with copied(cluster, template, "template_events") as database:
+        events.seed(database)
+        for each in (database.app_rw, database.app_system):
+            each.engine.dispose()
+        yield database.name
+
+
+@contextmanager
+def world(function: str, cluster: postgres.Cluster, source: str | None) -> Iterator[World]:
+    """A function, started; its database is a copy of `source`, if it has one."""
+    with outside() as around:
+        events.put_large_request(around)
+        if source is None:
+            with events.started(function, around) as process:
+                yield World(process, around, None)
+        else:
+            with (
+                copied(cluster, source, f"built_{next(_numbers)}") as database,
+                events.started(function, around, database) as process,
+            ):
+                yield World(process, around, database)
+
+
+def accepted_by_twilio(world: World, answer: Any) -> None:
+    assert (answer["statusCode"], answer["body"]) == (200, "<Response/>")
+    assert answer["headers"]["content-type"] == "text/xml"
+    (queued,) = world.outside.queued["inbound"]
+    assert queued["organization_id"] == str(events.ORGANIZATION)
+    assert queued["correlation_id"] == "JKJaXmPLvHcESHA="
+
+
+def refused(status: int, code: str) -> Callable[[World, Any], None]:
+    def check(world: World, answer: Any) -> None:
+        document = json.loads(answer["body"])
+        assert (answer["statusCode"], document["status"]) == (status, status)
+        assert document["type"] == f"https://countersign.dev/problems/{code}"
+        assert answer["headers"]["content-type"] == "application/problem+json"
+        # A check of the outbox goes out before anything is written.
+        assert world.outside.queued.keys() <= {"relay"}
+
+    return check
+
+
+def ingested(*texts: str) -> Callable[[World, Any], None]:
+    def check(world: World, answer: Any) -> None:
+        assert answer == {"batchItemFailures": []}
+        messages = world.rows(Message, Message.external_id.is_not(None))
+        assert sorted(message.body_text for message in messages) == sorted(texts)
+        requests = world.rows(DraftRequest, DraftRequest.id != events.REQUEST)
+        assert {one.trigger_message_id for one in requests} == {one.id for one in messages}
+        asked = {body["draft_request_id"] for body in world.outside.queued["drafts"]}
+        assert asked == {str(one.id) for one in requests}
+        assert {"check": "outbox"} in world.outside.queued["relay"]
+        assert [row.id for row in world.rows(OutboxRow)] == [events.LATE_ROW]
+
+    return check
+
+
+def ingested_media(world: World, answer: Any) -> None:
+    ingested(SMS_TEXT, WHATSAPP_TEXT, API_TEXT)(world, answer)
+    (attachment,) = world.rows(Attachment)
+    assert attachment.mime_type == "image/jpeg"
+
+
+def ingested_large(world: World, answer: Any) -> None:
+    ingested(events.put_large_request(world.outside))(world, answer)
+
+
+def delivered(world: World, answer: Any) -> None:
+    assert answer == {"batchItemFailures": []}
+    delivery = world.row(Delivery, events.SENT)
+    assert (delivery.status, delivery.provider_message_id) == ("delivered", f"SM{3:032}")
+
+
+def drafted(world: World, answer: Any) -> None:
+    assert answer == {"batchItemFailures": []}
+    assert world.row(DraftRequest, events.REQUEST).status == "drafted"
+    (draft,) = world.rows(Draft, Draft.conversation_id == events.ASKED)
+    quote = "A 3/8 inch fuel line takes AN-6"
+    assert (draft.status, draft.suggested_text) == ("pending", f"Hello! {quote}.")
+    assert [source["quote"] for source in draft.top_sources] == [quote]
+    assert (draft.model_key, draft.prompt_version) == ("openai/quoter", "reply-1")
+
+
+def sent(world: World, answer: Any) -> None:
+    assert answer == {"batchItemFailures": []}
+    (post,) = world.outside.posted
+    form = {name: values[0] for name, values in parse_qs(post.body.decode()).items()}
+    account = events.SECRETS["channels"][str(events.SMS)]["account_sid"]
+    assert post.path == f"/2010-04-01/Accounts/{account}/Messages.json"
+    assert (form["From"], form["To"], form["Body"]) == (
+        "+15550100001",
+        events.CUSTOMER + "3",
+        events.REPLY,
+    )
+    delivery = world.row(Delivery, events.QUEUED)
+    assert (delivery.status, delivery.provider_message_id) == ("sent", TWILIO_SID)
+    (attempt,) = world.rows(DeliveryAttempt, DeliveryAttempt.delivery_id == events.QUEUED)
+    callback = urlsplit(form["StatusCallback"])
+    assert parse_qs(callback.query) == {"attempt": [str(attempt.id)]}
+    assert f"{callback.scheme}://{callback.netloc}" == events.SECRETS["public_url"]
+
+
+def swept(world: World, answer: Any) -> None:
+    assert answer is None
+    (promise,) = world.outside.queued["drafts"]
+    assert promise["draft_request_id"] == str(events.REQUEST)
+    assert world.rows(OutboxRow) == []
+
+
+def swept_and_checkpointed(world: World, answer: Any) -> None:
+    swept(world, answer)
+    (checkpoint,) = world.rows(AuditCheckpoint)
+    assert f"audit/{checkpoint.object_key}" in world.outside.objects
+
+
+def upgraded(world: World, answer: Any) -> None:
+    assert world.database is not None
+    with world.database.connect() as connection:
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    assert found == [(answer["revision"],)]
+    assert world.rows(Organization) == []
+
+
+def founded(world: World, answer: Any) -> None:
+    (organization,) = world.rows(Organization)
+    (channel,) = world.rows(Channel)
+    assert (organization.slug, channel.external_id) == ("hotrodan", "+15550100001")
+    assert answer["organization_id"] == str(organization.id)
+    assert answer["channel"]["channel_id"] == str(channel.id)
+    assert answer["api_key"].startswith("cs_")
+
+
+def sampled(world: World, answer: Any) -> None:
+    assert [tenant["slug"] for tenant in answer["tenants"]] == ["hot-rod-an", "northwind-bicycles"]
+    assert all(tenant["embedded"] for tenant in answer["tenants"])
+    assert sorted(draft.status for draft in world.rows(Draft)) == ["pending", "pending", "sent"]
+
+
+def fed(world: World, answer: Any) -> None:
+    assert answer["statusCode"] == 200
+    items = {item["conversation"]["id"]: item for item in json.loads(answer["body"])["items"]}
+    assert items.keys() == {str(events.ASKED), str(events.DRAFTED)}
+    assert items[str(events.DRAFTED)]["draft"]["id"] == str(events.DRAFT)
+    assert items[str(events.ASKED)]["request"]["status"] == "waiting"
+
+
+def shown(world: World, answer: Any) -> None:
+    assert answer["statusCode"] == 200
+    draft = json.loads(answer["body"])
+    assert (draft["id"], draft["status"]) == (str(events.DRAFT), "pending")
+    assert draft["text"] == events.REPLY
+
+
+def approve(world: World) -> None:
+    """Approve the draft as it is shown."""
+    draft = json.loads(world.process.invoke(events.event("approvals", "draft")).value["body"])
+    asked = events.event("approvals", "approve-stale")
+    asked["body"] = json.dumps({"revision_token": draft["revision_token"]})
+    answer = world.process.invoke(asked).value
+    assert answer["statusCode"] == 201
+    (delivery,) = world.rows(Delivery, Delivery.conversation_id == events.DRAFTED)
+    assert (delivery.status, delivery.payload["text"]) == ("queued", events.REPLY)
+    assert {body["delivery_id"] for body in world.outside.queued["outbound"]} == {str(delivery.id)}
+    assert world.row(Draft, events.DRAFT).status == "sent"
+
+
+def stale(world: World, answer: Any) -> None:
+    refused(409, "stale")(world, answer)
+    assert json.loads(answer["body"])["changed"] == ["last_message"]
+    assert world.row(Draft, events.DRAFT).status == "pending"
+
+
+def undone(world: World, answer: Any) -> None:
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"])["status"] == "pending"
+    assert world.row(Draft, events.DRAFT).status == "pending"
+    (delivery,) = world.rows(Delivery, Delivery.conversation_id == events.DRAFTED)
+    assert delivery.status == "cancelled"
+
+
+def described(world: World, answer: Any) -> None:
+    assert (answer["statusCode"], answer["headers"]["content-type"]) == (200, "application/json")
+    document = json.loads(answer["body"])
+    assert document == json.loads((ROOT / "docs" / "openapi.json").read_text())
+
+
+SMS_TEXT = "Which AN size fits a 3/8 inch fuel line?"
+WHATSAPP_TEXT = "My hose leaks at the crimp 😕"
+API_TEXT = "Where is my order 20417? It should have arrived on Monday."
+
+EXPECTED: dict[str, dict[str, Callable[[World, Any], None]]] = {
+    "webhooks": {
+        "twilio-sms": accepted_by_twilio,
+        "twilio-whatsapp": accepted_by_twilio,
+        "twilio-status": accepted_by_twilio,
+        "api-message-late": refused(401, "unauthenticated"),
+        "unsigned": refused(401, "unauthenticated"),
+        "forged-key": refused(404, "not-found"),
+    },
+    "ingest": {
+        "sms": ingested(SMS_TEXT),
+        "batch": ingested_media,
+        "large": ingested_large,
+        "status": delivered,
+    },
+    "drafts": {"request": drafted},
+    "outbound": {"delivery": sent},
+    "relay": {"check": swept, "schedule": swept_and_checkpointed},
+    "approvals": {
+        "feed": fed,
+        "draft": shown,
+        "approve-stale": stale,
+        "undo": undone,
+        "missing-key": refused(401, "unauthenticated"),
+        "openapi": described,
+    },
+    "migrations": {"pre": upgraded, "post": upgraded, "bootstrap": founded, "sample": sampled},
+}
+# What has to happen before an event makes sense.
+BEFORE: dict[str, Callable[[World], None]] = {"undo": approve}
+EVENTS = [(name, file) for name in sorted(built.functions()) for file in events.cases(name)]
+
+
+@pytest.mark.parametrize(
+    ("function", "file"), EVENTS, ids=[f"{name}-{file.stem}" for name, file in EVENTS]
+)
+def test_an_event_gets_its_answer(
+    function: str, file: Path, cluster: postgres.Cluster, template: str, seeded: str
+) -> None:
+    source = {"webhooks": None, "migrations": template}.get(function, seeded)
+    if file.stem == "pre":
+        source = "template0"
+    with world(function, cluster, source) as made:
+        BEFORE.get(file.stem, lambda world: None)(made)
+        answer = made.process.invoke(json.loads(file.read_text()))
+        output = made.process.output()
+        assert answer.error is None, output
+        EXPECTED[function][file.stem](made, answer.value)
+    assert [secret for secret in hidden(made.outside) if secret in output] == []
+    assert all(json.loads(line) for line in output.splitlines())
+
+
+def hidden(around: Outside) -> list[str]:
+    """What no log may hold: every secret, and the parts of those that are JSON."""
+    values = [text for text in around.secrets.values() if text.startswith("{")]
+    inside = [str(value) for text in values for value in json.loads(text).values()]
+    parts = [value for value in inside if "password" in value or "token" in value]
+    return [*around.secrets.values(), *parts, events.KEY_SECRET]
