@@ -1,0 +1,182 @@
+"""Cold starts: each built function beside its libraries alone, and beside an empty handler.
+
+Measured is the time from the start of the process to the answer to its first event through
+awslambdaric, and, as a part of it, to its first question for an event. All that is outside answers
+at once: AWS, models and providers by stubs, Postgres by what a real one said before. The libraries
+are those that the function's own modules import up to that answer; their handler makes the same
+AWS clients and the same engine, calls nobody, and gives the same answer. The runs of all are
+interleaved, so that whatever else the machine does slows them alike: believe the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import libraries
+from bench.postgres_stub import Recording, Replay, recorded, replayed
+from local import postgres
+from tests import conftest
+from tests.handlers import events_world
+from tests.handlers.outside import Outside, outside
+from tools import built
+
+FIRST_EVENTS = {
+    "webhooks": "twilio-sms",
+    "ingest": "sms",
+    "drafts": "request",
+    "approvals": "feed",
+    "outbound": "delivery",
+    "relay": "check",
+    "migrations": "post",
+}
+EMPTY = "def lambda_handler(event, context):\n    return None\n"
+
+
+@dataclass
+class Subject:
+    """Something that is started again and again; times in milliseconds."""
+
+    code: built.Code
+    event: object
+    answer: object
+    environment: Mapping[str, str] = field(default_factory=dict)
+    replay: Replay | None = None
+    ready: list[float] = field(default_factory=list)
+    answered: list[float] = field(default_factory=list)
+
+    def run(self) -> None:
+        """Start it once and note how long it took. Raises `NoAnswer` and `Diverged`."""
+        if self.replay:
+            self.replay.begin()
+        with built.running(self.code, self.environment, program=libraries.STEADY_START) as process:
+            answer = process.invoke(self.event)
+            if answer.value != self.answer:
+                raise built.NoAnswer(f"{answer}\n{process.output()}")
+        if self.replay:
+            self.replay.check()
+        self.ready.append((process.ready_at - process.started_at) * 1000)
+        self.answered.append((answer.at - process.started_at) * 1000)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A function and its libraries alone."""
+
+    function: Subject
+    libraries: Subject
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("functions", nargs="*", help="all, where none is named")
+    options.add_argument("--rounds", type=int, default=9)
+    chosen = options.parse_args()
+    if faults := built.faults():
+        sys.exit("\n".join(faults))
+    names = chosen.functions or sorted(built.functions())
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
+        empty = _empty(Path(folder) / "empty")
+        around = running.enter_context(outside())
+        pairs = _pairs(names, Path(folder), around, running)
+        _measure([empty, *(one for pair in pairs.values() for one in vars(pair).values())], chosen)
+    _print(empty, pairs)
+
+
+def _empty(folder: Path) -> Subject:
+    folder.mkdir()
+    (folder / "app.py").write_text(EMPTY)
+    return Subject(built.Code("empty", (folder,)), {}, None)
+
+
+def _pairs(names: list[str], folder: Path, around: Outside, running: ExitStack) -> dict[str, Pair]:
+    with _seeded(folder) as (cluster, template):
+        made = {name: _pair(name, folder / name, cluster, template, around) for name in names}
+    for name, pair in made.items():
+        if pair.function.replay:
+            running.enter_context(replayed(folder / name, pair.function.replay))
+    return made
+
+
+@contextmanager
+def _seeded(folder: Path) -> Iterator[tuple[postgres.Cluster, str]]:
+    """A server with a database that holds what the events name."""
+    with postgres.running(folder / "postgres", fsync=False) as cluster:
+        upgraded = conftest.make_template(cluster)
+        with conftest.copied(cluster, upgraded, "seeded") as database:
+            events_world.seed(database)
+            for each in (database.app_rw, database.app_system):
+                each.engine.dispose()
+            yield cluster, database.name
+
+
+def _pair(
+    name: str, folder: Path, cluster: postgres.Cluster, template: str, around: Outside
+) -> Pair:
+    """Let the function run once, and make of what it did its replay and its peer."""
+    folder.mkdir()
+    code, event = built.functions()[name], events_world.event(name, FIRST_EVENTS[name])
+    recording, log = Recording(), folder / "imports"
+    around.services.clear()
+    with (
+        conftest.copied(cluster, template, f"first_{name}") as database,
+        recorded(folder, cluster.host, recording),
+    ):
+        environment = events_world.settings(name, around, database)
+        environment |= {"DATABASE_HOST": str(folder)} if "DATABASE_HOST" in environment else {}
+        with built.running(
+            code, environment | {"IMPORTS": str(log)}, program=libraries.RECORDING_START
+        ) as process:
+            answer = process.invoke(event)
+            if answer.error:
+                sys.exit(f"{name} failed: {answer.error}\n{process.output()}")
+    (folder / ".s.PGSQL.5432").unlink()
+    replay = Replay(recording) if recording.connections else None
+    peer = folder / "libraries"
+    libraries.write(
+        peer, libraries.imported(log), around.services, replay is not None, answer.value
+    )
+    alone = built.Code(f"{name}-libraries", (peer, *code.folders[:-1]))
+    return Pair(
+        Subject(code, event, answer.value, environment, replay),
+        Subject(alone, event, answer.value, environment),
+    )
+
+
+def _measure(subjects: list[Subject], chosen: argparse.Namespace) -> None:
+    for _ in range(chosen.rounds):
+        for subject in random.sample(subjects, len(subjects)):
+            subject.run()
+
+
+def _print(empty: Subject, pairs: Mapping[str, Pair]) -> None:
+    base = statistics.median(empty.answered)
+    print(f"{'':<12}{'first answer, ms':^36}{'start alone, ms':^30}")
+    print(f"{'':<12}" + f"{'function':>10}{'libraries':>10}{'ratio':>8}" * 2 + f"{'to empty':>10}")
+    alone = statistics.median(empty.ready)
+    print(f"{'empty':<12}{base:>10.0f}{'':>18}{alone:>10.0f}")
+    result: dict[str, Any] = {"empty_ms": round(base, 1)}
+    result |= {"ratio_to_empty": {}, "ratio_to_libraries": {}}
+    for name, pair in pairs.items():
+        mine, theirs = (statistics.median(one.answered) for one in vars(pair).values())
+        ready, theirs_ready = (statistics.median(one.ready) for one in vars(pair).values())
+        print(
+            f"{name:<12}{mine:>10.0f}{theirs:>10.0f}{mine / theirs:>8.2f}"
+            f"{ready:>10.0f}{theirs_ready:>10.0f}{ready / theirs_ready:>8.2f}{mine / base:>10.1f}"
+        )
+        result["ratio_to_empty"][name] = round(mine / base, 2)
+        result["ratio_to_libraries"][name] = round(mine / theirs, 2)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
