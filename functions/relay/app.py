@@ -1,4 +1,4 @@
-"""Relay queue and schedule: publish what a killed handler left behind; daily checkpoints."""
+"""Relay queue and schedule: publish what a killed handler left behind; daily chores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
-from countersign.platform import checkpoints, clock, queues
+from countersign.platform import checkpoints, clock, idempotency, queues
 from countersign.platform.db import Database, database
 from countersign.platform.outbox import Outbox
 from countersign.platform.settings import DatabaseSettings, load
@@ -38,4 +38,6 @@ def lambda_handler(event: dict[str, Any], context: object) -> None:
     if outbox.sweep():
         queues.send(settings.relay_queue_url, [{"check": "outbox"}], queues.MAX_DELAY_SECONDS)
     if "Records" not in event:
+        with store.system() as session:
+            idempotency.forget(session, clock.now())
         checkpoints.take(store, settings.audit_bucket, clock.now())

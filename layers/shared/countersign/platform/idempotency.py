@@ -8,16 +8,20 @@ so it may be tried again. draft-ietf-httpapi-idempotency-key-header.
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
 
 from countersign.platform import http
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import Invalid
 from countersign.platform.tables import IdempotencyKey
 
+KEPT = timedelta(days=2)
+"""How long at least an answer can be had again."""
 PATTERN = r"^[\x21-\x7e]{1,255}$"
 
 
@@ -56,6 +60,11 @@ def begin(
     answer = http.response(before.status or 200, before.response)
     answer["headers"]["idempotent-replayed"] = "true"
     return answer
+
+
+def forget(session: Session, now: datetime) -> None:
+    """Let go of the answers that nobody asks for any more; for the relay's role."""
+    session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEPT))
 
 
 def settle(session: TenantSession, api_key_id: UUID, key: str, answer: http.Response) -> None:

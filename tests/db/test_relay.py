@@ -1,0 +1,134 @@
+"""The relay: what a killed handler promised goes out; heads of streams are put away."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from countersign.platform import checkpoints, clock, idempotency, outbox, queues, storage
+from countersign.platform.ids import new_id
+from countersign.platform.outbox import Outbox
+from countersign.platform.tables import AuditCheckpoint, AuditEvent, IdempotencyKey, OutboxRow
+from tests import world
+from tests.conftest import TestDatabase
+from tests.world import QUEUE_URLS, MemoryQueues, Path, memory_queues
+
+__all__ = ["memory_queues"]
+
+
+@pytest.fixture
+def path(database: TestDatabase, memory_queues: MemoryQueues) -> Path:
+    return Path(database, world.add_tenant(database), memory_queues)
+
+
+@pytest.fixture
+def relay(database: TestDatabase) -> Outbox:
+    return Outbox(database.app_system, QUEUE_URLS)
+
+
+def later(monkeypatch: pytest.MonkeyPatch, wait: timedelta) -> None:
+    moment = clock.now() + wait
+    monkeypatch.setattr(clock, "now", lambda: moment)
+
+
+def fail_to_publish(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let one message be taken in by a handler that dies right after its commit."""
+
+    def send_delayed(queue_url: str, messages: Any) -> None:
+        if queue_url != "relay":
+            raise ConnectionError("The queue is away.")
+        path.sent.send_delayed(queue_url, messages)
+
+    with monkeypatch.context() as away:
+        away.setattr(queues, "send_delayed", send_delayed)
+        assert path.receive(path.tenant.webhook("Hello?")) == []
+    assert path.count(OutboxRow) == 1
+    assert path.sent.take("relay") == [{"check": "outbox"}]
+    assert path.sent.take("drafts") == []
+
+
+def test_what_was_promised_and_not_published_goes_out_once(
+    path: Path, relay: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_to_publish(path, monkeypatch)
+    # It may still be under way: the relay leaves a handler its time.
+    assert relay.sweep() is True
+    assert path.sent.take("drafts") == []
+    later(monkeypatch, timedelta(seconds=61))
+    assert relay.sweep() is False
+    (body,) = path.sent.take("drafts")
+    assert body["organization_id"] == str(path.tenant.organization_id)
+    assert relay.sweep() is False
+    assert path.sent.take("drafts") == []
+
+
+def test_a_promise_far_ahead_waits_until_a_queue_can_hold_it(
+    path: Path, relay: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"organization_id": str(path.tenant.organization_id)}
+    with path.outbox.transaction(path.tenant.organization_id) as session:
+        outbox.enqueue(session, "outbound", body, clock.now() + timedelta(hours=1))
+    later(monkeypatch, timedelta(minutes=2))
+    assert relay.sweep() is True
+    assert path.sent.take("outbound") == []
+    later(monkeypatch, timedelta(minutes=50))
+    assert relay.sweep() is False
+    ((sent, delay),) = path.sent.sent["outbound"]
+    assert sent["organization_id"] == body["organization_id"]
+    assert 470 <= delay <= 480
+
+
+def test_many_promises_go_out_in_one_sweep(
+    path: Path, relay: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with path.tenant_session() as session:
+        session.add_all(
+            OutboxRow(
+                organization_id=path.tenant.organization_id,
+                queue="drafts",
+                body={"number": number},
+                not_before=clock.now(),
+            )
+            for number in range(250)
+        )
+    later(monkeypatch, timedelta(minutes=1))
+    assert relay.sweep() is False
+    assert sorted(body["number"] for body in path.sent.take("drafts")) == list(range(250))
+
+
+def test_the_heads_of_a_day_are_put_away_once(
+    path: Path, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    objects: dict[str, bytes] = {}
+    monkeypatch.setattr(storage, "put", lambda bucket, key, content: objects.update({key: content}))
+    other = world.add_tenant(database, "other")
+    path.receive(path.tenant.webhook("Hello?"), other.webhook("Hello!"))
+    later(monkeypatch, timedelta(days=1))
+    assert checkpoints.take(database.app_system, "audit", clock.now()) == 2
+    assert checkpoints.take(database.app_system, "audit", clock.now()) == 0
+    assert len(objects) == 2
+    with path.tenant_session() as session:
+        row = session.scalars(select(AuditCheckpoint)).one()
+        (stream,) = session.scalars(select(AuditEvent.stream_id).distinct())
+    (line,) = map(json.loads, objects[row.object_key].decode().splitlines())
+    assert (line["stream_id"], line["seq"]) == (str(stream), 1)
+    assert str(path.tenant.organization_id) in row.object_key
+    later(monkeypatch, timedelta(days=1))
+    assert checkpoints.take(database.app_system, "audit", clock.now()) == 2
+
+
+def test_old_answers_are_forgotten(
+    path: Path, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key_id = path.tenant.principal.api_key_id
+    with path.tenant_session() as session:
+        assert idempotency.begin(session, key_id, str(new_id()), b"request") is None
+    for wait, left in ((timedelta(hours=47), 1), (timedelta(hours=2), 0)):
+        later(monkeypatch, wait)
+        with database.app_system.system() as session:
+            idempotency.forget(session, clock.now())
+        assert path.count(IdempotencyKey) == left
