@@ -316,6 +316,17 @@ def test_an_event_before_our_own_record_of_the_send(ledger: Ledger) -> None:
     assert (ledger.row.status, ledger.row.provider_message_id) == ("delivered", "SM1")
 
 
+def test_an_event_ends_the_attempt_of_a_worker_that_died(ledger: Ledger) -> None:
+    ledger.answers(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        ledger.deliver()
+    assert ledger.tell("sent", ledger.calls[0].attempt_id, provider_message_id="SM1")
+    with ledger.path.tenant_session() as session:
+        attempt = session.scalars(select(DeliveryAttempt)).one()
+    assert (attempt.outcome, attempt.provider_message_id) == ("accepted", "SM1")
+    assert attempt.finished_at is not None
+
+
 def test_an_event_settles_an_unknown(ledger: Ledger) -> None:
     ledger.answers(Unknown("The connection broke."))
     ledger.deliver()

@@ -304,6 +304,8 @@ def apply_status(
     delivery.provider_message_id = delivery.provider_message_id or status.provider_message_id
     if delivery.status not in _OPEN[status.status]:
         return None
+    if delivery.status == "sending":
+        _end_attempt(session, delivery, status)
     if status.status == "failed":
         return _fail(session, delivery, status.error_code, status.error_reason)
     delivery.status = status.status
@@ -312,6 +314,25 @@ def apply_status(
     if status.status == "delivered":
         delivery.delivered_at = status.occurred_at
     return delivery
+
+
+def _end_attempt(session: TenantSession, delivery: Delivery, status: m.DeliveryStatus) -> None:
+    """An event proves that a call was accepted; who made it may not live to say so."""
+    still_open = (
+        update(DeliveryAttempt)
+        .where(DeliveryAttempt.organization_id == session.organization_id)
+        .where(DeliveryAttempt.delivery_id == delivery.id)
+        .where(DeliveryAttempt.finished_at.is_(None))
+    )
+    if status.attempt_id:
+        still_open = still_open.where(DeliveryAttempt.id == status.attempt_id)
+    session.execute(
+        still_open.values(
+            outcome="accepted",
+            finished_at=status.occurred_at,
+            provider_message_id=status.provider_message_id,
+        )
+    )
 
 
 def find(session: TenantSession, channel_id: UUID, status: m.DeliveryStatus) -> UUID | None:
