@@ -43,7 +43,8 @@ What belongs to another organization is not found.
 
 **Trying again.** PUT and DELETE may be repeated. A POST with an `Idempotency-Key` takes effect
 once: the same request with the same key gets the same answer again (`Idempotent-Replayed: true`),
-another request with it gets 422. A request that failed may be tried again with its key.
+another request with it gets 422. A request that failed may be tried again with its key. Keys are
+remembered for two days.
 
 **Pages.** A list gives `next_cursor`; send it as `cursor`, with the same other parameters.
 

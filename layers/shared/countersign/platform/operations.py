@@ -1,7 +1,7 @@
 """The API's operations: what is at which address, who may, what goes in and what comes out.
 
 One declaration serves routing, validation and the OpenAPI document, so that they cannot differ
-(docs/adr/0003-operations-are-declared-once.md).
+(docs/adr/0006-operations-are-declared-once.md).
 """
 
 from __future__ import annotations
