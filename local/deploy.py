@@ -55,7 +55,7 @@ def deploy(state: State, aws: Aws, stack: Stack) -> None:
     arguments += ["--s3-bucket", ARTIFACTS_BUCKET, "--s3-prefix", stack.name]
     arguments += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
     arguments += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
-    arguments += ["--parameter-overrides", *overrides]
+    arguments += ["--parameter-overrides", *overrides] if overrides else []
     _sam(state, aws, f"deploy-{stack.name}", arguments)
     state.write("deployed", state.read("deployed") | {stack.name: fingerprint})
 

@@ -66,7 +66,7 @@ def _reload(aws: Aws, changed: set[Path], report: Report) -> None:
             _replace(aws, name, archive)
         report(f"Reloaded {' and '.join(names)} in {time.monotonic() - started:.1f} s")
         aws.warm()
-    except (SyntaxError, ProcessFailed) as error:
+    except ProcessFailed as error:
         report(f"The change does not work: {error}")
 
 
@@ -79,7 +79,10 @@ def _part(path: Path) -> str:
 def _compile(changed: set[Path]) -> None:
     for path in changed:
         if path.suffix == ".py" and path.exists():
-            compile(path.read_bytes(), path.relative_to(CHECKOUT), "exec")
+            try:
+                compile(path.read_bytes(), path, "exec")
+            except SyntaxError as error:
+                raise ProcessFailed(f"{path}, line {error.lineno}: {error.msg}") from error
 
 
 def _package(name: str) -> bytes:
