@@ -15,7 +15,7 @@ __all__ = ["memory_queues"]
 
 
 @pytest.fixture(autouse=True)
-def _access(
+def access(
     database: TestDatabase, memory_queues: MemoryQueues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     access = Access(database.app_rw, world.outbox(database))
