@@ -83,6 +83,18 @@ def test_a_timeline_is_read_from_either_end_page_by_page(story: Story, api: Api)
     assert api.call("GET", path, query={"cursor": "up"}).wrong == {"query.cursor"}
 
 
+def test_a_page_of_a_timeline_may_hold_one_kind_alone(story: Story, api: Api) -> None:
+    draft_id, _ = story.approved()
+    path = f"/conversations/{api.get(f'/drafts/{draft_id}')['conversation_id']}"
+    kinds, page = [], api.get(path, limit="1")
+    while True:
+        kinds += [item["type"] for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        page = api.get(path, limit="1", cursor=page["next_cursor"])
+    assert kinds == ["message", "message", "action"]
+
+
 def test_a_timeline_shows_attachments(story: Story, api: Api, conversation_id: str) -> None:
     message = api.get(f"/conversations/{conversation_id}")["items"][0]["message"]
     with story.path.tenant_session() as session:

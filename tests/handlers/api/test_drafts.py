@@ -246,6 +246,16 @@ def test_undoing_a_rejection_after_an_answer_of_ones_own(
     assert api.delete(f"/drafts/{draft_id}/rejection")["status"] == "superseded"
 
 
+def test_undoing_a_rejection_after_a_newer_draft(story: Story, api: Api, draft_id: str) -> None:
+    api.post(f"/drafts/{draft_id}/rejection", {"reason_code": "incomplete"})
+    conversation_id = api.get(f"/drafts/{draft_id}")["conversation_id"]
+    api.post(f"/conversations/{conversation_id}/draft-requests")
+    story.path.draft()
+    assert api.delete(f"/drafts/{draft_id}/rejection")["status"] == "superseded"
+    (item,) = api.get("/feed")["items"]
+    assert item["draft"]["revision"] == 2
+
+
 def test_a_claim_keeps_others_away_until_it_is_given_up(
     story: Story, api: Api, bob: Api, draft_id: str, token: str
 ) -> None:

@@ -13,7 +13,7 @@ from countersign.conversations import outbound
 from countersign.conversations.tables import Conversation
 from countersign.drafting import feed
 from countersign.drafting.tables import DraftRequest
-from countersign.platform import clock
+from countersign.platform import clock, paging
 from countersign.platform.paging import FIRST, Position
 from tests.conftest import TestDatabase
 from tests.handlers.api.client import Api, Story
@@ -109,6 +109,14 @@ def test_a_reply_that_went_out_is_not_in_the_feed(story: Story, api: Api) -> Non
     assert api.get("/feed") == {"items": [], "next_cursor": None}
 
 
+def test_a_conversation_in_which_the_customer_wrote_nothing(story: Story, api: Api) -> None:
+    story.ada_writes()
+    with story.path.tenant_session() as session:
+        session.execute(text("UPDATE conversations SET latest_inbound_message_id = NULL"))
+    (item,) = api.get("/feed")["items"]
+    assert item["latest_inbound_message"] is None
+
+
 def test_a_snooze_ends_by_itself(story: Story, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     conversation_id = story.drafted()["conversation"]["id"]
     until = datetime.now(UTC) + timedelta(hours=1)
@@ -160,8 +168,15 @@ def test_the_longest_wait_is_first_and_pages_miss_and_repeat_nothing(
     assert len(whole) == 7
 
 
+AT_THE_END = datetime.max.replace(tzinfo=UTC)
+
+
 def test_a_cursor_of_ones_own_making_is_refused(api: Api) -> None:
-    for cursor in ("", "x", "é", "W10=", "WzEsMl0=", "bnVsbA==", "[" * 200, "W1tbW1tb"):
+    strange = [
+        paging.encode(Position(moment, FIRST.id))
+        for moment in (AT_THE_END, AT_THE_END.replace(tzinfo=None))
+    ]
+    for cursor in (*strange, "", "x", "é", "W10=", "WzEsMl0=", "bnVsbA==", "[" * 200, "W1tbW1tb"):
         answer = api.call("GET", "/feed", query={"cursor": cursor})
         assert answer.wrong == {"query.cursor"}, cursor
 
