@@ -14,7 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 from countersign.drafting import api, feed
 from countersign.identity.access import Access
 from countersign.identity.api_keys import SCOPES, Scope
-from countersign.platform import queues, secrets
+from countersign.platform import db, queues
 from countersign.platform.db import Database, engine
 from countersign.platform.db import database as database_of
 from countersign.platform.log import logger
@@ -210,9 +210,7 @@ def test_the_function_finds_its_database_by_its_environment(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     secret = {"username": "app_rw", "password": PASSWORDS["app_rw"]}
-    monkeypatch.setattr(
-        secrets, "secret", lambda secret_id: secrets.Secret(json.dumps(secret), None)
-    )
+    monkeypatch.setattr(db, "secret_json", lambda secret_id: secret)
     app._access.cache_clear()
     try:
         assert story.api.get("/feed")["items"] == []
@@ -255,8 +253,7 @@ def test_our_own_fault_is_logged_and_tells_nothing(
     assert "canary" not in answer.text
     assert "canary" in log.getvalue()
     assert story.tenant.key.split("_", 2)[2] not in log.getvalue()
-    entry = json.loads(log.getvalue().splitlines()[-1])
-    assert entry["correlation_id"] == "request-1"
+    assert json.loads(log.getvalue().splitlines()[-2])["correlation_id"] == "request-1"
 
 
 def test_nothing_of_a_request_is_logged(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,6 +267,26 @@ def test_nothing_of_a_request_is_logged(story: Story, monkeypatch: pytest.Monkey
     story.api.call("GET", "/feed", headers={"authorization": "Bearer canary-token"})
     assert "canary" not in log.getvalue()
     assert story.tenant.key not in log.getvalue()
+
+
+def test_requests_and_refusals_are_logged_by_their_names(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(logger.registered_handler, "stream", log)
+    story.api.get("/feed")
+    story.api.call("GET", "/drafts/x")
+    Api(None).call("GET", "/feed")
+    entries = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert all(entry["correlation_id"] == "request-1" for entry in entries)
+    told = [(entry["message"], entry.get("operation") or entry.get("code")) for entry in entries]
+    assert told == [
+        ("a request arrived", "read_feed"),
+        ("a request arrived", "read_draft"),
+        ("a request was refused", "invalid"),
+        ("a request was refused", "unauthenticated"),
+    ]
+    assert entries[0]["api_key_id"] == str(story.tenant.principal.api_key_id)
 
 
 def test_the_event_of_the_gateway_is_all_that_is_needed(story: Story) -> None:

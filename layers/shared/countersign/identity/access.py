@@ -20,6 +20,7 @@ from countersign.identity.api_keys import Principal, Scope
 from countersign.platform import clock, http, idempotency, operations
 from countersign.platform.db import Database, TenantSession
 from countersign.platform.errors import Unavailable
+from countersign.platform.log import logger
 from countersign.platform.operations import Event, Operation
 from countersign.platform.outbox import Outbox
 
@@ -52,6 +53,11 @@ class Access:
             return http.success("GET", _text(operation.run()))
         with _answering():
             principal = self._authenticate(event)
+            logger.info(
+                "a request arrived",
+                operation=operation.run.__name__,
+                api_key_id=str(principal.api_key_id),
+            )
             principal.require(cast(Scope, operation.scope))
             given = operations.arguments(operation, event, path)
             if operation.method == "GET":
@@ -104,4 +110,5 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except (OperationalError, BotoCoreError, ClientError) as error:
+        logger.warning("what a request needs does not answer", exc_info=True)
         raise Unavailable("The database or a queue does not answer; try again.") from error

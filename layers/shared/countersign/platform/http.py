@@ -85,6 +85,8 @@ def success(method: str, body: str | None) -> Response:
 def api_problem(error: Exception) -> Response:
     """Like `problem`, with the headers that RFC 9110 asks for: 401 challenges, 405 allows."""
     answer = problem(error)
+    code = error.code if isinstance(error, errors.CountersignError) else "internal"
+    logger.info("a request was refused", code=code, status=answer["statusCode"])
     if isinstance(error, errors.Unauthenticated):
         answer["headers"]["www-authenticate"] = 'Bearer realm="countersign"'
     if isinstance(error, errors.MethodNotAllowed):
