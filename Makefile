@@ -41,7 +41,7 @@ redrive: venv ## QUEUE=inbound|drafts|outbound|relay: put its dead letters back
 # A part (make test T=tests/unit) has no coverage to reach; the whole does.
 T ?= tests
 COVERAGE := $(if $(filter tests,$(T)),--cov --cov-report=term:skip-covered)
-test: venv build ## all tests, or a part: make test T=tests/unit
+test: venv aws build ## all tests, or a part: make test T=tests/unit
 	@$(PY) -m pytest $(COVERAGE) $(T)
 check: format lint types imports templates events layers-check schema-check openapi-check ## everything that needs no test run
 	@echo 'Everything holds.'
