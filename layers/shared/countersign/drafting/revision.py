@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from countersign.conversations.tables import Conversation, Participant
 from countersign.drafting.tables import Draft
-from countersign.knowledge import passages
+from countersign.knowledge.documents import versions
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import Invalid, Stale
 
@@ -63,8 +63,8 @@ def _read(seen: str) -> dict[str, str]:
 
 def _parts(session: TenantSession, conversation: Conversation, draft: Draft) -> dict[str, str]:
     documents = {UUID(source["document_id"]) for source in draft.top_sources}
-    versions = passages.versions(session, documents) if documents else {}
-    named = sorted(f"{document}:{versions.get(document)}" for document in documents)
+    current = versions(session, documents) if documents else {}
+    named = sorted(f"{document}:{current.get(document)}" for document in documents)
     return {
         "text": _digest(draft.suggested_text),
         "last_message": str(conversation.latest_message_id),

@@ -62,13 +62,3 @@ def _described(session: TenantSession, hits: Iterable[hybrid.Hit]) -> Any:
         .where(Chunk.organization_id == session.organization_id)
         .where(Chunk.id.in_([hit.id for hit in hits]))
     )
-
-
-def versions(session: TenantSession, document_ids: Iterable[UUID]) -> dict[UUID, int]:
-    """The current version of each of the documents that still exist."""
-    rows = session.execute(
-        select(Document.id, Document.version)
-        .where(Document.organization_id == session.organization_id)
-        .where(Document.id.in_(list(document_ids)))
-    )
-    return {row.id: row.version for row in rows}
