@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from sqlalchemy import text
 
-from countersign.platform import db, secrets
+from countersign.platform import db
 from countersign.platform.ids import new_id
 from countersign.platform.settings import DatabaseSettings
 from tests.conftest import PASSWORDS, TestDatabase
@@ -17,7 +15,7 @@ def test_a_rotated_password_needs_no_new_process(
     database: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = {"username": "app_rw", "password": PASSWORDS["app_rw"]}
-    monkeypatch.setattr(secrets, "secret", lambda *_: secrets.Secret(json.dumps(values)))
+    monkeypatch.setattr(db, "secret_json", lambda _: values)
     settings = DatabaseSettings(
         database_host=str(database.cluster.host),
         database_port=database.cluster.port,

@@ -135,3 +135,24 @@ def test_a_broken_value_is_named_and_left_out(manager: Any, broken: str) -> None
 
 def test_a_value_does_not_show_in_a_repr() -> None:
     assert "canary" not in repr(Secret("canary-1", "canary-2"))
+
+
+def test_a_previous_value_is_read_only_for_who_asks_for_it(
+    manager: Any, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages: list[str] = []
+    read = secrets._read
+
+    def reading(name: str, stage: str) -> str | None:
+        stages.append(stage)
+        return read(name, stage)
+
+    monkeypatch.setattr(secrets, "_read", reading)
+    manager.create_secret(Name="s", SecretString='{"a":1}')
+    assert secret_json("s") == {"a": 1}
+    assert stages == ["AWSCURRENT"]
+    assert secret("s") == secret("s") == Secret('{"a":1}')
+    assert stages == ["AWSCURRENT", "AWSPREVIOUS"]
+    clock.now += LIFETIME_SECONDS + 1
+    assert secret_json_versions("s") == [{"a": 1}]
+    assert stages[2:] == ["AWSCURRENT", "AWSPREVIOUS"]

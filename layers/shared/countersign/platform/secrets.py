@@ -23,7 +23,7 @@ LIFETIME_SECONDS = 300.0
 RECHECK_SECONDS = 60.0
 """How soon a value that was found wrong, or missing, may be asked for again."""
 
-_cache: dict[str, tuple[float, Secret | None]] = {}
+_cache: dict[str, _Entry] = {}
 _lock = threading.Lock()
 
 
@@ -40,6 +40,16 @@ class Secret:
         return [self.current] if self.previous is None else [self.current, self.previous]
 
 
+@dataclass
+class _Entry:
+    """What was read of a secret; its previous value only once somebody has asked for it."""
+
+    at: float
+    current: str | None
+    previous: str | None = None
+    has_previous: bool = False
+
+
 def secret(secret_id: str, max_age: float = LIFETIME_SECONDS) -> Secret:
     """The secret of that name or ARN, read at most `max_age` seconds ago.
 
@@ -47,18 +57,29 @@ def secret(secret_id: str, max_age: float = LIFETIME_SECONDS) -> Secret:
     is none is remembered as well, for a minute: a deleted channel's key must not cost a call each.
     """
     with _lock:
-        read_at, found = _cache.get(secret_id, (float("-inf"), None))
-        if time.monotonic() - read_at > (max_age if found else min(max_age, RECHECK_SECONDS)):
-            found = _fetch(secret_id)
-            _cache[secret_id] = (time.monotonic(), found)
-    if found is None:
+        current, read = _current(secret_id, max_age)
+        if not read.has_previous:
+            read.previous, read.has_previous = _read(secret_id, "AWSPREVIOUS"), True
+        return Secret(current, read.previous)
+
+
+def _current(secret_id: str, max_age: float) -> tuple[str, _Entry]:
+    read = _cache.get(secret_id)
+    if read and read.current is None:
+        max_age = min(max_age, RECHECK_SECONDS)
+    if read is None or time.monotonic() - read.at > max_age:
+        read = _Entry(time.monotonic(), _read(secret_id, "AWSCURRENT"))
+        _cache[secret_id] = read
+    if read.current is None:
         raise NotFound("There is no such secret.")
-    return found
+    return read.current, read
 
 
 def secret_json(secret_id: str) -> dict[str, Any]:
     """The current value as a JSON object; raises like `secret`, and `Unavailable` if it is none."""
-    found = _object(secret(secret_id).current)
+    with _lock:
+        current, _ = _current(secret_id, LIFETIME_SECONDS)
+    found = _object(current)
     if found is None:
         raise Unavailable(f"The secret {secret_id} is not a JSON object.")
     return found
@@ -72,11 +93,6 @@ def secret_json_versions(secret_id: str, max_age: float = LIFETIME_SECONDS) -> l
     """
     objects = [_object(text) for text in secret(secret_id, max_age).versions]
     return [found for found in objects if found is not None]
-
-
-def _fetch(secret_id: str) -> Secret | None:
-    current = _read(secret_id, "AWSCURRENT")
-    return None if current is None else Secret(current, _read(secret_id, "AWSPREVIOUS"))
 
 
 def _read(secret_id: str, stage: str) -> str | None:
