@@ -1,7 +1,5 @@
 """Tables of the identity room. `users` is the one that belongs to no organization."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Literal
 from uuid import UUID

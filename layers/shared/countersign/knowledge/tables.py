@@ -1,7 +1,5 @@
 """Tables of the knowledge room."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID

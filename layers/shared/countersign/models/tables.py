@@ -1,7 +1,5 @@
 """Tables of the models room."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Literal
 from uuid import UUID

@@ -1,7 +1,5 @@
 """Tables of the people room."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from sqlalchemy.orm import Mapped

@@ -2,9 +2,9 @@
 
 Mapped tables declare no foreign keys: those stand in the migrations alone, so that a function maps
 only the rooms it uses (docs/adr/0003-foreign-keys-in-migrations.md).
-"""
 
-from __future__ import annotations
+No room's tables postpone their annotations: SQLAlchemy would parse the text of each at every start.
+"""
 
 from datetime import date, datetime
 from typing import Any, Literal
