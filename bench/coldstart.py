@@ -58,7 +58,7 @@ class Subject:
         """Start it once and note how long it took. Raises `NoAnswer` and `Diverged`."""
         if self.replay:
             self.replay.begin()
-        with built.running(self.code, self.environment, program=libraries.STEADY_START) as process:
+        with built.running(self.code, self.environment, libraries.STEADY) as process:
             answer = process.invoke(self.event)
             if answer.value != self.answer:
                 raise built.NoAnswer(f"{answer}\n{process.output()}")
@@ -134,7 +134,7 @@ def _pair(
         environment = events_world.settings(name, around, database)
         environment |= {"DATABASE_HOST": str(folder)} if "DATABASE_HOST" in environment else {}
         with built.running(
-            code, environment | {"IMPORTS": str(log)}, program=libraries.RECORDING_START
+            code, environment | {"IMPORTS": str(log)}, libraries.RECORDING
         ) as process:
             answer = process.invoke(event)
             if answer.error:

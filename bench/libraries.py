@@ -11,22 +11,18 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tools.built import START
 from tools.package import compile_all
 
 OURS = ("app", "countersign", "migrations")
 # The same ids in every run: what Postgres said of those of one run is told to the others.
-STEADY_START = (
-    """
+STEADY = """
 import itertools, os, time
 numbers = itertools.count(1)
 os.urandom = lambda size: next(numbers).to_bytes(size, "big")
 time.time_ns = lambda: 1_772_600_767_000_000_000
 """
-    + START
-)
 # Writes each import of our modules into the file that the environment names.
-RECORDING_START = (
+RECORDING = (
     """
 import builtins, json, os
 log = open(os.environ["IMPORTS"], "w")
@@ -37,7 +33,7 @@ def recording(name, globals=None, locals=None, fromlist=(), level=0):
     return python(name, globals, locals, fromlist, level)
 builtins.__import__ = recording
 """.replace("OURS", repr(OURS))
-    + STEADY_START
+    + STEADY
 )
 
 _HANDLER = """

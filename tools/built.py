@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import distribution
@@ -33,11 +33,13 @@ BROUGHT = ("awslambdaric", "simplejson", "snapshot-restore-py")
 ACCOUNT, REGION = "123456789012", "us-east-1"
 ANSWER_SECONDS = 60.0
 # As Lambda: the function and its layers come before Python's own library, what it brings after.
-START = """
+_PATHS = """
 import sys
 count = int(sys.argv[1])
 sys.path[:0] = sys.argv[2 : 2 + count]
 sys.path += sys.argv[2 + count :]
+"""
+_START = """
 from awslambdaric.__main__ import main
 main(["bootstrap", "app.lambda_handler"])
 """
@@ -149,21 +151,16 @@ class Process:
 
 
 @contextmanager
-def running(
-    code: Code,
-    environment: Mapping[str, str],
-    *,
-    options: Sequence[str] = (),
-    program: str = START,
-) -> Iterator[Process]:
-    """Start a function; it ends with the block. `options` are Python's own."""
+def running(code: Code, environment: Mapping[str, str], prelude: str = "") -> Iterator[Process]:
+    """Start a function; it ends with the block. `prelude` is Python that runs before it."""
     runtime = _Runtime(code.name)
     with serving(runtime.answer) as url, tempfile.TemporaryFile() as log:
+        program = _PATHS + prelude + _START
         paths = [str(len(code.folders)), *map(str, code.folders), str(brought())]
         runtime.started_at = time.perf_counter()
         process = subprocess.Popen(
             # No site-packages (-S), nothing of the caller's (-I), nothing written (-B).
-            [sys.executable, "-I", "-S", "-B", *options, "-c", program, *paths],
+            [sys.executable, "-I", "-S", "-B", "-c", program, *paths],
             env={**_lambda_environment(code, url), **environment},
             cwd=code.folders[0],
             stdin=subprocess.DEVNULL,

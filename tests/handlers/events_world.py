@@ -263,11 +263,11 @@ def put_large_request(outside: Outside) -> str:
 
 @contextmanager
 def started(
-    function: str, outside: Outside, database: TestDatabase | None = None
+    function: str, outside: Outside, database: TestDatabase | None, prelude: str = ""
 ) -> Iterator[built.Process]:
-    """The built function, running in this world."""
+    """The built function, running in this world; `prelude` is Python that runs before it."""
     code = built.functions()[function]
-    with built.running(code, settings(function, outside, database)) as process:
+    with built.running(code, settings(function, outside, database), prelude) as process:
         yield process
 
 

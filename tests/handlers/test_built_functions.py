@@ -27,6 +27,7 @@ from countersign.platform.tables import AuditCheckpoint, OutboxRow
 from local import postgres
 from tests.conftest import TestDatabase, copied
 from tests.handlers import events_world as events
+from tests.handlers import libraries
 from tests.handlers.outside import TWILIO_SID, Outside, outside
 from tools import built
 from tools.environment import ROOT
@@ -80,12 +81,12 @@ def world(function: str, cluster: postgres.Cluster, source: str | None) -> Itera
     with outside() as around:
         events.put_large_request(around)
         if source is None:
-            with events.started(function, around) as process:
+            with events.started(function, around, None, LISTING_START) as process:
                 yield World(process, around, None)
         else:
             with (
                 copied(cluster, source, f"built_{next(_numbers)}") as database,
-                events.started(function, around, database) as process,
+                events.started(function, around, database, LISTING_START) as process,
             ):
                 yield World(process, around, database)
 
@@ -288,6 +289,18 @@ EXPECTED: dict[str, dict[str, Callable[[World, Any], None]]] = {
 }
 # What has to happen before an event makes sense.
 BEFORE: dict[str, Callable[[World], None]] = {"undo": approve}
+# Prints which packages of the layers are loaded when an event has been answered.
+LISTING_START = """
+import json, sys
+from awslambdaric.lambda_runtime_client import LambdaRuntimeClient as Client
+answer = Client.post_invocation_result
+def listing(*given):
+    files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
+    print(json.dumps({"loaded": files}))
+    return answer(*given)
+Client.post_invocation_result = listing
+"""
+API_CHANNEL = {"api-message-late", "batch", "large"}
 EVENTS = [(name, file) for name in sorted(built.functions()) for file in events.cases(name)]
 
 
@@ -301,13 +314,18 @@ def test_an_event_gets_its_answer(
     if file.stem == "pre":
         source = "template0"
     with world(function, cluster, source) as made:
-        BEFORE.get(file.stem, lambda world: None)(made)
+        if prepare := BEFORE.get(file.stem):
+            prepare(made)
         answer = made.process.invoke(json.loads(file.read_text()))
         output = made.process.output()
         assert answer.error is None, output
         EXPECTED[function][file.stem](made, answer.value)
     assert [secret for secret in hidden(made.outside) if secret in output] == []
-    assert all(json.loads(line) for line in output.splitlines())
+    loaded = json.loads(output.splitlines()[-1])["loaded"]
+    allowed = libraries.AT_START[function] | libraries.WITH_EVENTS[function]
+    if file.stem in API_CHANNEL:
+        allowed |= libraries.WITH_THE_API_CHANNEL
+    assert libraries.packages(built.functions()[function], loaded) <= allowed
 
 
 def hidden(around: Outside) -> list[str]:

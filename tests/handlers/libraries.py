@@ -1,0 +1,58 @@
+"""Which third-party packages each function may load, as Python names them.
+
+What is here is used by the function: a line more is a slower start, to be argued for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from tools.built import Code
+
+# What brings what: a package is listed with those that it cannot be imported without.
+LOGGER = {"aws_lambda_powertools", "botocore", "jmespath", "typing_extensions"}
+ORM = {"sqlalchemy", "typing_extensions"}
+SHAPES = {"pydantic", "pydantic_core", "annotated_types", "typing_inspection", "typing_extensions"}
+VECTORS = {"pgvector"}
+AWS = {"boto3", "botocore", "dateutil", "jmespath", "s3transfer", "six", "urllib3"}
+DRIVER = {"psycopg", "psycopg_binary"}
+REVISIONS = {"alembic", "mako", "markupsafe"}
+
+AT_START: dict[str, set[str]] = {
+    "webhooks": LOGGER,
+    "ingest": LOGGER | ORM,
+    "drafts": LOGGER | ORM | SHAPES | VECTORS,
+    "approvals": LOGGER | ORM | SHAPES,
+    "outbound": LOGGER | ORM,
+    "relay": LOGGER | ORM,
+    "migrations": LOGGER | ORM | SHAPES | VECTORS | DRIVER | REVISIONS,
+}
+"""After the handler's module has been imported: these, and no others."""
+
+WITH_EVENTS: dict[str, set[str]] = {
+    "webhooks": AWS,
+    "ingest": AWS | DRIVER,
+    "drafts": AWS | DRIVER,
+    "approvals": AWS | DRIVER,
+    "outbound": AWS | DRIVER,
+    "relay": AWS | DRIVER,
+    "migrations": AWS | DRIVER,
+}
+"""After any event, these too."""
+
+WITH_THE_API_CHANNEL = SHAPES
+"""After an event of the `api` channel, whose provider checks shapes."""
+
+OURS = {"app", "countersign", "migrations"}
+
+
+def packages(code: Code, files: Iterable[str]) -> set[str]:
+    """Of a function's loaded files the third-party packages."""
+    inside = (
+        Path(file).relative_to(folder)
+        for file in files
+        for folder in code.folders
+        if Path(file).is_relative_to(folder)
+    )
+    return {path.parts[0].split(".")[0] for path in inside} - OURS
