@@ -61,14 +61,16 @@ def test_a_timeline_tells_messages_and_decisions_in_order(story: Story, api: Api
 
 
 def test_a_timeline_is_read_from_either_end_page_by_page(story: Story, api: Api) -> None:
-    for number in range(5):
-        story.ada_writes(f"Message {number}")
+    batch = [story.tenant.webhook(f"Message {n}", message_id=f"m{n}") for n in range(5)]
+    assert story.path.receive(*batch) == [], "in one transaction, so at one moment"
     conversation_id = api.get("/feed")["items"][0]["conversation"]["id"]
     path = f"/conversations/{conversation_id}"
     ids = {
         order: [item["message"]["id"] for item in api.get(path, order=order)["items"]]
         for order in ("asc", "desc")
     }
+    texts = [message["text"] for message in story.messages(conversation_id)]
+    assert texts == [f"Message {number}" for number in range(5)]
     assert ids["desc"] == ids["asc"][::-1]
     assert len(set(ids["asc"])) == 5
     for order in ("asc", "desc"):
