@@ -100,7 +100,7 @@ def stop_leftovers(state: State) -> None:
 def _models(state: State, port: int) -> "AbstractContextManager[Popen[bytes]]":
     """The model server, in an environment of its own and on its way: it loads for a second."""
     key = state.secret("models")
-    command = [sys.executable, "-m", "local.models", "--port", str(port), "--key", key]
+    command = [sys.executable, "-m", "local.models", "--port", str(port), f"--key={key}"]
     environment = {"PATH": os.defpath, "HOME": str(state.folder), "LANG": "C.UTF-8"}
     return processes.child(state, "models", command, environment=environment, folder=CHECKOUT)
 
