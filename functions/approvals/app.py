@@ -11,7 +11,7 @@ from countersign.identity.access import Access
 from countersign.platform.db import database
 from countersign.platform.http import Response, api_problem
 from countersign.platform.log import logger
-from countersign.platform.outbox import Outbox
+from countersign.platform.outbox import Outbox, queue_urls
 from countersign.platform.settings import DatabaseSettings, load
 
 
@@ -25,12 +25,7 @@ class Settings(DatabaseSettings):
 @functools.cache
 def _access() -> Access:
     settings = load(Settings)
-    urls = {
-        "drafts": settings.drafts_queue_url,
-        "outbound": settings.outbound_queue_url,
-        "relay": settings.relay_queue_url,
-    }
-    return Access(database(settings), Outbox(database(settings), urls))
+    return Access(database(settings), Outbox(database(settings), queue_urls(settings)))
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> Response:

@@ -12,7 +12,7 @@ from countersign.drafting.writing import Writer
 from countersign.models import ModelSettings, chat_model, embedding_model
 from countersign.platform import queues
 from countersign.platform.db import database
-from countersign.platform.outbox import Outbox
+from countersign.platform.outbox import Outbox, queue_urls
 from countersign.platform.settings import DatabaseSettings, load
 
 
@@ -25,10 +25,9 @@ class Settings(DatabaseSettings, ModelSettings):
 @functools.cache
 def _ready() -> tuple[Outbox, Writer]:
     settings = load(Settings)
-    urls = {"drafts": settings.drafts_queue_url, "relay": settings.relay_queue_url}
     store = database(settings)
     writer = Writer(store, chat_model(settings), embedding_model(settings), settings)
-    return Outbox(store, urls), writer
+    return Outbox(store, queue_urls(settings)), writer
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:

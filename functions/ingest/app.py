@@ -9,7 +9,7 @@ from typing import Any
 from countersign.drafting.ingestion import ingest
 from countersign.platform import queues
 from countersign.platform.db import database
-from countersign.platform.outbox import Outbox
+from countersign.platform.outbox import Outbox, queue_urls
 from countersign.platform.settings import DatabaseSettings, load
 
 
@@ -23,8 +23,7 @@ class Settings(DatabaseSettings):
 @functools.cache
 def _ready() -> tuple[Settings, Outbox]:
     settings = load(Settings)
-    urls = {"drafts": settings.drafts_queue_url, "relay": settings.relay_queue_url}
-    return settings, Outbox(database(settings), urls)
+    return settings, Outbox(database(settings), queue_urls(settings))
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from countersign.channels.sending import SendingSettings
 from countersign.conversations.delivering import deliver
 from countersign.platform import queues
 from countersign.platform.db import database
-from countersign.platform.outbox import Outbox
+from countersign.platform.outbox import Outbox, queue_urls
 from countersign.platform.settings import DatabaseSettings, load
 
 
@@ -26,8 +26,7 @@ class Settings(DatabaseSettings, SendingSettings):
 @functools.cache
 def _ready() -> tuple[Settings, Outbox]:
     settings = load(Settings)
-    urls = {"outbound": settings.outbound_queue_url, "relay": settings.relay_queue_url}
-    return settings, Outbox(database(settings), urls)
+    return settings, Outbox(database(settings), queue_urls(settings))
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from countersign.platform import checkpoints, clock, idempotency, queues
 from countersign.platform.db import Database, database
-from countersign.platform.outbox import Outbox
+from countersign.platform.outbox import Outbox, queue_urls
 from countersign.platform.settings import DatabaseSettings, load
 
 
@@ -24,12 +24,7 @@ class Settings(DatabaseSettings):
 def _ready() -> tuple[Settings, Database, Outbox]:
     settings = load(Settings)
     store = database(settings)
-    urls = {
-        "drafts": settings.drafts_queue_url,
-        "outbound": settings.outbound_queue_url,
-        "relay": settings.relay_queue_url,
-    }
-    return settings, store, Outbox(store, urls)
+    return settings, store, Outbox(store, queue_urls(settings))
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> None:

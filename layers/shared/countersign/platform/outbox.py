@@ -22,6 +22,7 @@ from countersign.platform.log import logger
 from countersign.platform.tables import OutboxRow
 
 CHECK_AFTER_SECONDS = 60
+_URL = "_queue_url"
 GRACE = timedelta(seconds=30)
 _SWEEP = 100
 _FARTHEST = timedelta(seconds=queues.MAX_DELAY_SECONDS)
@@ -44,6 +45,13 @@ def enqueue(
     )
     session.add(row)
     session.info.setdefault("outbox", []).append(row)
+
+
+def queue_urls(settings: object) -> dict[str, str]:
+    """The queues of a function's settings, by name: `drafts_queue_url` is that of "drafts"."""
+    return {
+        name.removesuffix(_URL): url for name, url in vars(settings).items() if name.endswith(_URL)
+    }
 
 
 class Outbox:
