@@ -105,7 +105,7 @@ def say(line: str) -> None:
 
 def _tell(logs: FunctionLogs) -> None:
     for line in logs.follow():
-        say(f"{line} (see {logs.path})")
+        say(f"{line} (see {os.path.relpath(logs.path)})")
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
@@ -176,9 +176,9 @@ def _welcome(local: Local, tenant: Tenant) -> str:
     lines += [
         "",
         f"  What the providers got  {local.simulator.url}/_requests",
-        f"  Logs                    {local.state.logs}",
-        f"  Database                {local.cluster.host}, port {local.cluster.port}, user"
-        f" {local.cluster.user}, password in {local.state.folder / 'postgres' / 'password'}",
+        f"  Logs                    {os.path.relpath(local.state.logs)}",
+        f"  Database                postgresql://{local.cluster.user}:{local.cluster.password}"
+        f"@127.0.0.1:{local.cluster.port}/{stack.DATABASE}",
         "",
         "Changes under functions/ and layers/shared/ are live in about a second. Ctrl-C stops all.",
     ]
