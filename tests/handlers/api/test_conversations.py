@@ -336,7 +336,8 @@ def test_a_snooze_until_no_moment_to_come_is_refused(
     assert answer.wrong == {"until"}
 
 
-def test_what_does_not_exist_is_not_found(api: Api) -> None:
+@pytest.mark.usefixtures("conversation_id")
+def test_what_does_not_exist_is_not_found_among_what_does(api: Api) -> None:
     for method, path, body in (
         ("GET", "", None),
         ("GET", "/export", None),

@@ -65,7 +65,8 @@ def test_only_a_person_may_settle(database: TestDatabase, story: Story, delivery
     assert (answer.status, answer.problem) == (403, "forbidden")
 
 
-def test_what_does_not_exist_is_not_found(api: Api) -> None:
+@pytest.mark.usefixtures("delivery_id")
+def test_what_does_not_exist_is_not_found_among_what_does(api: Api) -> None:
     path = "/deliveries/018f0000-0000-7000-8000-000000000000/resolution"
     answer = api.call("POST", path, {"outcome": "sent"})
     assert (answer.status, answer.problem) == (404, "not-found")

@@ -98,14 +98,15 @@ def test_approving_with_a_text_of_ones_own_says_what_was_changed(
 
 def test_a_difference_of_very_many_parts_is_told_as_one(story: Story, api: Api) -> None:
     draft_id = story.drafted()["draft"]["id"]
-    text = "a b c d e f g " * 1100
+    text = "a b c d " * 2000
     with story.path.tenant_session() as session:
         session.execute(update(Draft).values(suggested_text=text))
     token = api.get(f"/drafts/{draft_id}")["revision_token"]
-    final = "a b c X e f g " * 1100
+    final = "a b c 😀 " * 2000
     api.post(f"/drafts/{draft_id}/approval", {"revision_token": token, "final_text": final})
     (action,) = api.get(f"/drafts/{draft_id}")["actions"]
     assert apply(text, action["diff"]) == final
+    assert len(action["diff"]) == 2
 
 
 def test_the_longest_text_of_the_widest_characters_can_be_sent(
