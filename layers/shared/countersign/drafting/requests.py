@@ -15,8 +15,7 @@ from sqlalchemy import func, select, update
 
 from countersign.conversations.tables import Message
 from countersign.drafting.tables import Draft, DraftRequest
-from countersign.identity.tables import OrganizationSettings
-from countersign.models.tables import ModelUsage
+from countersign.identity.preferences import preferences
 from countersign.platform import audit, outbox
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import NotFound, Unavailable
@@ -42,7 +41,7 @@ def open_requests(
     session: TenantSession, triggers: Iterable[Message], now: datetime, revision: int = 1
 ) -> list[DraftRequest]:
     """Ask for a draft on each of the messages, after the organization's debounce time."""
-    settings = session.get_one(OrganizationSettings, session.organization_id)
+    due = now + preferences(session).debounce
     opened = [
         DraftRequest(
             organization_id=session.organization_id,
@@ -50,7 +49,7 @@ def open_requests(
             conversation_id=trigger.conversation_id,
             trigger_message_id=trigger.id,
             revision=revision,
-            not_before=now + timedelta(seconds=settings.debounce_seconds),
+            not_before=due,
         )
         for trigger in triggers
     ]
@@ -116,7 +115,7 @@ def claim(session: TenantSession, request_id: UUID, now: datetime) -> Job | None
     if request.attempts >= MAX_ATTEMPTS:
         end(session, request, "failed", "too_many_attempts", now)
         return None
-    if _spent_today(session, now) >= _budget(session):
+    if _spent_today(session, now) >= preferences(session).daily_model_budget_microusd:
         end(session, request, "abstained", "daily_budget_spent", now)
         return None
     request.status = "drafting"
@@ -177,6 +176,9 @@ def _promise(session: TenantSession, request: DraftRequest) -> None:
 
 
 def _spent_today(session: TenantSession, now: datetime) -> int:
+    # Who only opens requests starts without the room of models.
+    from countersign.models.tables import ModelUsage
+
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     spent = session.scalar(
         select(func.coalesce(func.sum(ModelUsage.cost_microusd), 0))
@@ -184,11 +186,6 @@ def _spent_today(session: TenantSession, now: datetime) -> int:
         .where(ModelUsage.created_at >= midnight)
     )
     return int(spent or 0)
-
-
-def _budget(session: TenantSession) -> int:
-    settings = session.get_one(OrganizationSettings, session.organization_id)
-    return settings.daily_model_budget_microusd
 
 
 def _context(session: TenantSession, request: DraftRequest) -> tuple[Message, ...]:
