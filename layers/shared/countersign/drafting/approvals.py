@@ -30,7 +30,7 @@ from countersign.drafting.tables import (
     RejectionReason,
 )
 from countersign.identity.api_keys import Principal
-from countersign.identity.tables import OrganizationSettings
+from countersign.identity.preferences import preferences
 from countersign.platform import audit
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import Conflict, Invalid, NotFound
@@ -242,8 +242,7 @@ def _locked(session: TenantSession, draft_id: UUID) -> tuple[Conversation, Draft
 
 def undo_until(session: TenantSession, now: datetime) -> datetime:
     """Until when what is said now can be taken back."""
-    settings = session.get_one(OrganizationSettings, session.organization_id)
-    return now + timedelta(seconds=settings.undo_seconds)
+    return now + preferences(session).undo
 
 
 def _act(
