@@ -74,30 +74,33 @@ class Outbox:
         due = [row for row in rows if row.not_before <= clock.now() + _FARTHEST]
         if not due:
             return
+        # The work is committed: whatever fails from here on must not make it look undone.
         try:
             self._publish(due)
+            with self._database.tenant(organization_id) as session:
+                _forget(session, due)
         except Exception:
             logger.warning("publishing failed; the relay will do it", exc_info=True)
-            return
-        with self._database.tenant(organization_id) as session:
-            _forget(session, due)
 
     def sweep(self) -> bool:
         """Publish what was promised and is not known to be published; for the relay's role.
 
-        Returns whether promises remain that are too far ahead for a queue's delay.
+        Returns whether promises remain that are too far ahead for a queue's delay. What is young
+        does not count: its own check is under way, and each check would beget another for ever.
         """
-        while self._sweep_some():
+        farthest = clock.now() + _FARTHEST
+        while self._sweep_some(farthest):
             pass
+        too_far = select(OutboxRow.id).where(OutboxRow.not_before > farthest).limit(1)
         with self._database.system() as session:
-            return session.scalar(select(OutboxRow.id).limit(1)) is not None
+            return session.scalar(too_far) is not None
 
-    def _sweep_some(self) -> bool:
+    def _sweep_some(self, farthest: datetime) -> bool:
         with self._database.system() as session:
             rows = session.scalars(
                 select(OutboxRow)
                 .where(OutboxRow.created_at < clock.now() - GRACE)
-                .where(OutboxRow.not_before <= clock.now() + _FARTHEST)
+                .where(OutboxRow.not_before <= farthest)
                 .order_by(OutboxRow.created_at)
                 .limit(_SWEEP)
             ).all()
