@@ -180,6 +180,48 @@ def test_a_try_that_was_answered_5xx_is_looked_up_before_the_next(
     assert ledger.row.provider_message_id == "SM7"
 
 
+@pytest.mark.parametrize("provider", ["twilio", "api"])
+def test_what_surely_did_not_arrive_can_be_taken_back(ledger: Ledger, provider: str) -> None:
+    ledger.use(provider)
+    ledger.answers(Throttled(None, "Slow down."))
+    assert ledger.deliver() is None
+    take_back(ledger)
+    assert ledger.row.status == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("provider", "first"),
+    [
+        ("twilio", Throttled(None, "HTTP 502", may_have_arrived=True)),
+        ("api", Throttled(None, "HTTP 502", may_have_arrived=True)),
+        ("api", Unknown("The connection broke.")),
+        ("api", KeyboardInterrupt()),
+    ],
+)
+def test_what_may_have_arrived_cannot_be_taken_back(
+    ledger: Ledger, provider: str, first: SendResult | BaseException
+) -> None:
+    """Countersigned anew, it would reach the customer twice: a new delivery has another id."""
+    ledger.use(provider)
+    ledger.answers(first, Throttled(None, "Slow down."))
+    try:
+        ledger.deliver()
+    except KeyboardInterrupt:
+        ledger.now += timedelta(hours=1)
+        ledger.deliver()
+    with pytest.raises(Conflict, match="earlier try may have arrived"):
+        take_back(ledger)
+    assert ledger.row.status == "queued"
+
+
+def take_back(ledger: Ledger) -> None:
+    message_id = ledger.row.message_id
+    assert message_id
+    with ledger.path.tenant_session() as session:
+        locking.lock_of_delivery(session, ledger.id)
+        deliveries.cancel(session, message_id, "undone")
+
+
 def test_tries_end_at_last(ledger: Ledger) -> None:
     ledger.answers(*[Throttled(None, "Slow down.")] * deliveries.MAX_ATTEMPTS)
     for _ in range(deliveries.MAX_ATTEMPTS):

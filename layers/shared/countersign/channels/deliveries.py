@@ -111,7 +111,7 @@ def cancel_queued(
 
 
 def cancel(session: TenantSession, message_id: UUID, reason: str) -> Delivery:
-    """Cancel a message's delivery. Raises `Conflict` once it was handed over."""
+    """Cancel a message's delivery. Raises `Conflict` once it was, or may have been, handed over."""
     delivery = session.scalars(
         select(Delivery)
         .where(Delivery.organization_id == session.organization_id)
@@ -122,6 +122,9 @@ def cancel(session: TenantSession, message_id: UUID, reason: str) -> Delivery:
         raise Conflict(
             f"The message can no longer be taken back: its delivery is {delivery.status}."
         )
+    if delivery.reason_code == _FALTERED:
+        # What is said in its place would be sent without the look-up that this one still gets.
+        raise Conflict("The message can no longer be taken back: an earlier try may have arrived.")
     delivery.status, delivery.reason_code = "cancelled", reason
     return delivery
 
@@ -160,6 +163,7 @@ def _take_over(session: TenantSession, delivery: Delivery, now: datetime) -> Cla
     attempt = _newest_attempt(session, delivery)
     attempt.outcome, attempt.finished_at = "unknown", now
     if _provider(session, delivery).RESEND_IS_SAFE:
+        delivery.reason_code = _FALTERED
         return _lease(session, delivery, now)
     _become_unknown(session, delivery, "The worker ended before the provider's answer.", now)
     return delivery
@@ -251,7 +255,7 @@ def _retry(
     result: m.Throttled | m.Unreached | m.Unknown,
     now: datetime,
 ) -> Delivery | None:
-    asked, faltered = None, False
+    asked, faltered = None, isinstance(result, m.Unknown)
     if isinstance(result, m.Throttled):
         asked, faltered = result.retry_after, result.may_have_arrived
     # Once a try may have arrived, that stays so, whatever became of later ones.
