@@ -8,7 +8,7 @@ from pathlib import Path
 from local import demo, run
 from local.errors import LocalError
 from local.redrive import QUEUES
-from local.state import State
+from local.state import CHECKOUT, State
 
 
 def main() -> None:
@@ -24,6 +24,7 @@ def main() -> None:
     invoke = commands.add_parser("invoke", help="invoke a function of the running stack")
     invoke.add_argument("function", help="its name, `ingest` say, or `migrations`")
     invoke.add_argument("event", type=Path, help="a file of JSON, such as those under events/")
+    commands.add_parser("container-template", help="write a template for `sam local invoke`")
     arguments = parser.parse_args()
     state = State(arguments.state.resolve())
     try:
@@ -41,6 +42,8 @@ def main() -> None:
                     state, arguments.function, arguments.event.read_bytes()
                 )
                 print(json.dumps(answer, indent=2))
+            case "container-template":
+                print(run.write_container_template(state).relative_to(CHECKOUT))
     except LocalError as error:
         sys.exit(f"\n{error}")
     except KeyboardInterrupt:

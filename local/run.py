@@ -11,7 +11,7 @@ from threading import Thread
 from types import FrameType
 from typing import Any
 
-from local import locks, processes, reload, stack, tenants
+from local import containers, locks, processes, reload, stack, tenants
 from local.api import Api, until
 from local.aws import Aws
 from local.client import send
@@ -74,6 +74,11 @@ def invoke_function(state: State, name: str, event: bytes) -> Any:
     if function is None:
         raise LocalError(f"there is no function {name!r}")
     return invoke(aws, function, json.loads(event))
+
+
+def write_container_template(state: State) -> Path:
+    """The template by which `sam local invoke` runs functions against the running stack."""
+    return containers.write_template(state, _running_aws(state), APPLICATION)
 
 
 @contextmanager
