@@ -29,6 +29,7 @@ from tests import conftest
 from tests.handlers import events_world
 from tests.handlers.outside import Outside, outside
 from tools import built
+from tools.package import compile_all
 
 FIRST_EVENTS = {
     "webhooks": "twilio-sms",
@@ -88,13 +89,14 @@ def main() -> None:
         empty = _empty(Path(folder) / "empty")
         around = running.enter_context(outside())
         pairs = _pairs(names, Path(folder), around, running)
-        _measure([empty, *(one for pair in pairs.values() for one in vars(pair).values())], chosen)
+        _measure(empty, list(pairs.values()), chosen.rounds)
     _print(empty, pairs)
 
 
 def _empty(folder: Path) -> Subject:
     folder.mkdir()
     (folder / "app.py").write_text(EMPTY)
+    compile_all(folder, "/var/task")
     return Subject(built.Code("empty", (folder,)), {}, None)
 
 
@@ -124,38 +126,42 @@ def _pair(
 ) -> Pair:
     """Let the function run once, and make of what it did its replay and its peer."""
     folder.mkdir()
-    code, event = built.functions()[name], events_world.event(name, FIRST_EVENTS[name])
-    recording, log = Recording(), folder / "imports"
     around.services.clear()
+    recording, log = Recording(), folder / "imports"
     with (
         conftest.copied(cluster, template, f"first_{name}") as database,
         recorded(folder, cluster.host, recording),
     ):
         environment = events_world.settings(name, around, database)
         environment |= {"DATABASE_HOST": str(folder)} if "DATABASE_HOST" in environment else {}
-        with built.running(
-            code, environment | {"IMPORTS": str(log)}, libraries.RECORDING
-        ) as process:
-            answer = process.invoke(event)
-            if answer.error:
-                sys.exit(f"{name} failed: {answer.error}\n{process.output()}")
-    (folder / ".s.PGSQL.5432").unlink()
-    replay = Replay(recording) if recording.connections else None
+        function = _first(name, environment, log)
+    if recording.connections:
+        function.replay = Replay(recording)
     peer = folder / "libraries"
-    libraries.write(
-        peer, libraries.imported(log), around.services, replay is not None, answer.value
-    )
-    alone = built.Code(f"{name}-libraries", (peer, *code.folders[:-1]))
-    return Pair(
-        Subject(code, event, answer.value, environment, replay),
-        Subject(alone, event, answer.value, environment),
-    )
+    imports, engine = libraries.imported(log), function.replay is not None
+    libraries.write(peer, imports, around.services, engine, function.answer)
+    alone = built.Code(f"{name}-libraries", (peer, *function.code.folders[:-1]))
+    return Pair(function, Subject(alone, function.event, function.answer, environment))
 
 
-def _measure(subjects: list[Subject], chosen: argparse.Namespace) -> None:
-    for _ in range(chosen.rounds):
-        for subject in random.sample(subjects, len(subjects)):
-            subject.run()
+def _first(name: str, environment: Mapping[str, str], log: Path) -> Subject:
+    """The function with the answer to its first event; its imports are written into `log`."""
+    code, event = built.functions()[name], events_world.event(name, FIRST_EVENTS[name])
+    recording = {**environment, "IMPORTS": str(log)}
+    with built.running(code, recording, libraries.RECORDING) as process:
+        answer = process.invoke(event)
+        if answer.error:
+            sys.exit(f"{name} failed: {answer.error}\n{process.output()}")
+    return Subject(code, event, answer.value, environment)
+
+
+def _measure(empty: Subject, pairs: list[Pair], rounds: int) -> None:
+    """Run each as often; a function and its libraries one after the other, under the same load."""
+    for _ in range(rounds):
+        empty.run()
+        for pair in random.sample(pairs, len(pairs)):
+            for subject in random.sample([pair.function, pair.libraries], 2):
+                subject.run()
 
 
 def _print(empty: Subject, pairs: Mapping[str, Pair]) -> None:

@@ -44,7 +44,7 @@ def lambda_handler(event, context):
 {clients}
     return ANSWER
 """
-_ENGINE = '    sqlalchemy.create_engine("postgresql+psycopg://", pool_pre_ping=True)'
+ENGINE = '    sqlalchemy.create_engine("postgresql+psycopg://", pool_pre_ping=True)'
 
 
 def imported(log: Path) -> list[str]:
@@ -65,7 +65,7 @@ def write(
 ) -> None:
     """Write the peer into `folder`, with bytecode."""
     clients = [f"    boto3.client({service!r})" for service in services]
-    clients += [_ENGINE] if engine else []
+    clients += [ENGINE] if engine else []
     needed = ["import boto3"] * bool(services) + ["import sqlalchemy"] * engine
     body = _HANDLER.format(answer=json.dumps(answer), clients="\n".join(clients or ["    pass"]))
     folder.mkdir(parents=True)

@@ -132,6 +132,7 @@ def _listening(folder: Path, serve: Serve) -> Iterator[None]:
         finally:
             # Closing alone would leave the thread in `accept`.
             listener.shutdown(socket.SHUT_RDWR)
+            (folder / f".s.PGSQL.{PORT}").unlink()
 
 
 def _accept(listener: socket.socket, serve: Serve) -> None:
