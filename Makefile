@@ -18,7 +18,7 @@ export SAM_CLI_TELEMETRY := 0
 CODE := $(wildcard layers/shared functions migrations local tools tests bench)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo down redrive container-template test check format lint types imports templates events schema-check \
+.PHONY: help run demo down redrive sam-local test check format lint types imports templates events schema-check \
   openapi-check layers-check build bench-coldstart bench-ingest deploy openapi schema locks clean venv aws sam
 
 help: ## print this
@@ -35,7 +35,7 @@ down: venv ## end what `make run` left running
 redrive: venv ## QUEUE=inbound|drafts|outbound|relay: put its dead letters back
 	@test -n "$(QUEUE)" || { echo 'Name the queue: make redrive QUEUE=inbound|drafts|outbound|relay'; exit 2; }
 	@$(PY) -m local redrive $(QUEUE)
-container-template: venv ## for `sam local invoke` against a running `make run`, where Docker exists
+sam-local: venv ## a template for `sam local invoke` against a running `make run`, where Docker exists
 	@$(PY) -m local container-template
 
 # Holding
