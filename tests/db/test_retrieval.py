@@ -9,6 +9,7 @@ from countersign.knowledge import passages
 from countersign.models.spaces import space_of
 from countersign.models.vectors import padded
 from countersign.platform.ids import new_id
+from countersign.retrieval import hybrid
 from tests import world
 from tests.conftest import TestDatabase
 from tests.world import HashingEncoder, Tenant
@@ -59,6 +60,17 @@ def test_the_best_passage_comes_first(
 def test_as_many_as_asked_for_come_back(database: TestDatabase, tenant: Tenant) -> None:
     assert len(find(database, tenant, "hose", limit=2)) == 2
     assert len(find(database, tenant, "of the and", limit=10)) == len(TEXTS)
+
+
+def test_words_are_stemmed_once_as_the_texts_were(database: TestDatabase) -> None:
+    tenant = world.add_tenant(database, "learned")
+    world.add_knowledge(database, tenant, ["Universities get a discount.", *TEXTS])
+    encoder = HashingEncoder()
+    with database.app_rw.tenant(tenant.organization_id) as session:
+        space = space_of(session, encoder)
+        vector = padded(encoder.embed(["hose"]).vectors[0])
+        found = hybrid.search(session, passages.CHUNKS, "universities", vector, space, 10)
+    assert [hit.lexical for hit in found].count(1.0) == 1
 
 
 def test_another_tenant_finds_only_its_own(database: TestDatabase, tenant: Tenant) -> None:

@@ -45,9 +45,10 @@ class Hit:
 
 # Both arms read the tenant's rows alone, by the index on (organization_id, embedding_space_id): an
 # exact scan, which is what a tenant of up to some ten thousand passages wants.
+# The words are stemmed once: to stem `univers` again would make it `univ`, which no text has.
 _SEARCH = """
 WITH asked AS (
-    SELECT to_tsquery('english', replace(plainto_tsquery('english', :words)::text, '&', '|'))
+    SELECT CAST(replace(CAST(plainto_tsquery('english', :words) AS text), ' & ', ' | ') AS tsquery)
            AS words
 ),
 near AS (
