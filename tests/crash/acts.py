@@ -1,0 +1,148 @@
+"""What people do. An act begins and ends at rest: nothing under way, nothing in a queue.
+
+So acts are explored one at a time, and a flow is acts that follow each other: a message comes in
+and gets its draft; the draft is approved, sent, and its provider has the last word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from local.http_server import Response
+from local.providers.twilio import refusal
+from tests.crash.product import ROLES
+from tests.crash.stage import Stage
+
+Play = Callable[[Stage], None]
+WHOLE_WINDOW = 900
+"""An undo window longer than it takes a queue to bring a message again after a crash."""
+
+
+@dataclass(frozen=True)
+class Act:
+    """An act, told in its `play`: with which provider, and what came before it.
+
+    Of an act that differs little from another, only that is explored: the `functions` whose part in
+    it is another one, and their `statements` only if their transactions are others.
+    """
+
+    play: Play
+    provider: str = "twilio"
+    before: tuple[Play, ...] = ()
+    undo_seconds: int = 0
+    functions: Collection[str] = tuple(ROLES)
+    statements: bool = False
+    is_race: bool = False
+    """Whether it has more than one right end, by who is first."""
+
+
+def message(stage: Stage) -> None:
+    """A customer writes, and there is a draft."""
+    stage.customer.writes("Can I return my order for free?")
+    stage.rest()
+
+
+def large_message(stage: Stage) -> None:
+    """One that goes by a bucket, for it is too large for a queue."""
+    stage.customer.writes("Can I return my order for free? " * 7_000)
+    stage.rest()
+
+
+def told_twice(stage: Stage) -> None:
+    """The provider tells of one message under two event ids."""
+    stage.customer.writes("Can I return my order for free?")
+    stage.customer.writes("Can I return my order for free?", told_as="again")
+    stage.rest()
+
+
+def reply(stage: Stage) -> None:
+    """The draft is approved and goes out, and its provider tells that it arrived."""
+    stage.agent.approves()
+    stage.rest()
+    stage.agent.resolves()
+    stage.rest()
+
+
+def silent_reply(stage: Stage) -> None:
+    """The provider never tells what became of it."""
+    stage.outside.internet.silent = True
+    reply(stage)
+
+
+def throttled_reply(stage: Stage) -> None:
+    """The provider takes it at the second try."""
+    wait = (("Retry-After", "30"),)
+    stage.outside.internet.answers.append(refusal(429, 20429, "Slow down", wait))
+    silent_reply(stage)
+
+
+def faltering_reply(stage: Stage) -> None:
+    """The provider takes it, and answers that it broke."""
+    stage.outside.internet.falters = True
+    stage.outside.internet.answers.append(Response(500))
+    silent_reply(stage)
+
+
+def swept_reply(stage: Stage) -> None:
+    """The queue does not take what the approval promised; later, the relay does it."""
+    stage.outside.queues.refuses = {"outbound"}
+    stage.agent.approves()
+    stage.outside.queues.refuses = set()
+    silent_reply(stage)
+
+
+def take_back(stage: Stage) -> None:
+    """The agent approves, and takes it back."""
+    stage.agent.approves()
+    stage.agent.takes_back()
+    stage.rest()
+
+
+def night(stage: Stage) -> None:
+    """The relay's schedule comes, and a day's checkpoint is taken."""
+    stage.schedule()
+    stage.rest()
+
+
+def race(stage: Stage) -> None:
+    """The customer writes again just as the agent approves; the one or the other is first."""
+    stage.outside.internet.silent = True
+    stage.customer.writes("And without the box?")
+    stage.agent.approves("Yes.")
+    stage.rest()
+
+
+def overtake(stage: Stage) -> None:
+    """The customer writes again while the approved reply can still be taken back."""
+    stage.agent.approves("Yes.")
+    stage.customer.writes("And without the box?")
+    stage.rest()
+
+
+ACTS = {
+    "message by sms": Act(message, statements=True),
+    "reply by sms": Act(reply, before=(message,), statements=True),
+    "message by api": Act(large_message, "api", functions=("webhooks", "ingest"), statements=True),
+    "reply by api": Act(
+        reply, "api", (message,), functions=("outbound", "webhooks", "ingest"), statements=True
+    ),
+    "message told twice": Act(told_twice, "api", functions=("webhooks", "ingest")),
+    "silent reply": Act(silent_reply, before=(message,), functions=("outbound", "relay")),
+    "throttled reply": Act(throttled_reply, before=(message,), functions=("outbound",)),
+    "faltering reply": Act(faltering_reply, before=(message,), functions=("outbound",)),
+    "swept reply": Act(swept_reply, before=(message,)),
+    "take back": Act(take_back, before=(message,), undo_seconds=WHOLE_WINDOW, statements=True),
+    "reply after taking back": Act(
+        silent_reply, before=(message, take_back), functions=("approvals",)
+    ),
+    "overtake": Act(
+        overtake,
+        before=(message,),
+        undo_seconds=WHOLE_WINDOW,
+        functions=("ingest", "outbound"),
+        statements=True,
+    ),
+    "night": Act(night, before=(message,), functions=("relay",), statements=True),
+}
+RACE = Act(race, before=(message,), functions=("approvals", "ingest"), is_race=True)

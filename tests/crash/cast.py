@@ -1,0 +1,122 @@
+"""The people of a run: a customer who writes, and an agent who decides. Both repeat themselves."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+from zlib import crc32
+
+from countersign.platform.ids import new_id
+from local.providers.callbacks import Event
+from local.providers.receiver import envelope
+from local.providers.receiver import signed_headers as signed_by_receiver
+from local.providers.twilio import signed_headers as signed_by_twilio
+from tests.crash.edges import Crash
+from tests.crash.ground import ACCOUNT, OUR_NUMBER, SIGNING_SECRET, TOKEN
+
+if TYPE_CHECKING:
+    from tests.crash.stage import Stage
+
+CUSTOMER = "+15550100001"
+
+
+class Customer:
+    """Writes to us; their provider repeats each message until we say that we have it."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def writes(self, text: str, told_as: str = "") -> None:
+        """`told_as` tells one message under several event ids, where the provider has such ids."""
+        number = crc32(text.encode())
+        if self._stage.ground.tenant.provider == "twilio":
+            event = self._sms(text, number)
+        else:
+            event = self._api_event(text, number, told_as)
+        self._stage.bring(event)
+
+    def _sms(self, text: str, number: int) -> Event:
+        url = self._stage.ground.tenant.webhook_url
+        form = {
+            "MessageSid": f"SM{number:032}",
+            "AccountSid": ACCOUNT,
+            "From": CUSTOMER,
+            "To": OUR_NUMBER,
+            "Body": text,
+        }
+        return Event(url, urlencode(form).encode(), partial(signed_by_twilio, TOKEN, url, form))
+
+    def _api_event(self, text: str, number: int, told_as: str) -> Event:
+        data = {
+            "message_id": f"m{number}",
+            "conversation_id": "c1",
+            "sender": {"address": CUSTOMER},
+            "text": text,
+        }
+        body = envelope("message.received", data)
+        headers = partial(signed_by_receiver, SIGNING_SECRET, body, f"e{number}{told_as}")
+        return Event(self._stage.ground.tenant.webhook_url, body, headers)
+
+
+class Agent:
+    """Decides, by the API. A request without an answer is repeated, with its idempotency key."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.resolved = 0
+
+    def approves(self, text: str | None = None) -> None:
+        """Send the pending draft, or a text of one's own instead."""
+        while pending := self._rows("drafts", "status = 'pending'"):
+            path = f"/v1/drafts/{pending[0]['id']}"
+            decision = {"revision_token": self.reads(path)["revision_token"], "final_text": text}
+            self._repeats("POST", f"{path}/approval", decision)
+
+    def takes_back(self) -> None:
+        """Undo the approval, unless it is too late."""
+        for action in self._rows("draft_actions", "revoked_at IS NULL"):
+            self._repeats("DELETE", f"/v1/drafts/{action['draft_id']}/approval")
+
+    def resolves(self) -> None:
+        """Say of what stays unknown whether it went out, as the provider's own record has it."""
+        for delivery in self._rows("deliveries", "status = 'unknown'"):
+            went_out = delivery["payload"]["text"] in self._stage.outside.internet.accepted()
+            outcome = {"outcome": "sent" if went_out else "resend"}
+            self._repeats("POST", f"/v1/deliveries/{delivery['id']}/resolution", outcome)
+            self.resolved += 1
+
+    def reads(self, path: str) -> dict[str, Any]:
+        """What the API shows there; looking is no part of what is explored."""
+        with self._stage.edges.watching(False):
+            shown: dict[str, Any] = json.loads(self._asks("GET", path)["body"])
+        return shown
+
+    def _rows(self, table: str, condition: str) -> list[dict[str, Any]]:
+        return self._stage.ground.rows(f"SELECT * FROM {table} WHERE {condition}")
+
+    def _repeats(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
+        key, answers = str(new_id()), []
+
+        def ask() -> None:
+            answers.append(self._asks(method, path, body, key)["statusCode"])
+
+        while not answers or answers[-1] >= 500:
+            try:
+                self._stage.do(ask)
+            except Crash:
+                answers.clear()
+
+    def _asks(
+        self, method: str, path: str, body: dict[str, Any] | None = None, key: str = ""
+    ) -> dict[str, Any]:
+        headers = {"authorization": f"Bearer {self._stage.ground.tenant.api_key}"}
+        event = {
+            "requestContext": {"requestId": str(new_id()), "http": {"method": method}},
+            "rawPath": path,
+            "headers": {**headers, "idempotency-key": key} if key else headers,
+            "body": json.dumps(body) if body else "",
+        }
+        answer: dict[str, Any] = self._stage.product.call("approvals", event)
+        return answer

@@ -1,0 +1,175 @@
+"""The database under the stage: one organization, and the way back to a moment of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from pgvector import Vector
+from psycopg.rows import dict_row
+
+from countersign.channels.keys import ChannelKey, make
+from countersign.identity.api_keys import SCOPES
+from countersign.models.vectors import padded
+from countersign.platform.db import TenantSession
+from countersign.platform.ids import new_id
+from tests.conftest import PASSWORDS, TestDatabase
+from tests.world import HashingEncoder
+
+ARTICLE = "Returns are free for 30 days. Keep the box."
+OUR_NUMBER = "+15550100002"
+ACCOUNT, TOKEN = "AC" + "0" * 32, "token-of-twilio"
+SIGNING_SECRET = "whsec_c2VjcmV0LW9mLXRoZS1yZWNlaXZlciE="
+RECEIVER_URL = "https://receiver.example/receivers/shop"
+KEY_SECRET = "secret-of-the-agents-key"
+MAC_KEY = "key-of-channel-keys"
+PUBLIC_URL = "https://countersign.example"
+LOCK_TIMEOUT = "50ms"
+"""What waits for a stalled process gives up, as the timeout of its own function would make it."""
+
+_FOUND = """
+    INSERT INTO embedding_spaces (id, provider, model, dimensions)
+    VALUES (%(space)s, 'openai', 'hasher', 64);
+    INSERT INTO organizations (id, slug, name) VALUES (%(org)s, 'shop', 'Shop');
+    INSERT INTO organization_settings (organization_id, undo_seconds, debounce_seconds)
+    VALUES (%(org)s, %(undo)s, 0);
+    INSERT INTO users (id, email, display_name) VALUES (%(user)s, 'agent@shop.example', 'Agent');
+    INSERT INTO organization_memberships (organization_id, user_id) VALUES (%(org)s, %(user)s);
+    INSERT INTO api_keys (organization_id, id, user_id, name, secret_hash, scopes, expires_at)
+    VALUES (%(org)s, %(key)s, %(user)s, 'test', %(secret_hash)s, %(scopes)s,
+            now() + interval '1 day');
+    INSERT INTO channels (organization_id, id, type, provider, external_id, name)
+    VALUES (%(org)s, %(channel)s, %(type)s, %(provider)s, %(address)s, 'Channel');
+    INSERT INTO datasets (organization_id, id, slug, name) VALUES (%(org)s, %(set)s, 'faq', 'FAQ');
+    INSERT INTO documents (organization_id, id, dataset_id, title, content, hash, processing_status)
+    VALUES (%(org)s, %(document)s, %(set)s, 'Returns', %(text)s, 'h', 'completed');
+    INSERT INTO chunks
+        (organization_id, id, document_id, chunk_index, start_offset, end_offset, text)
+    VALUES (%(org)s, %(chunk)s, %(document)s, 0, 0, length(%(text)s), %(text)s);
+    INSERT INTO chunk_embeddings (organization_id, embedding_space_id, chunk_id, embedding)
+    VALUES (%(org)s, %(space)s, %(chunk)s, %(vector)s);
+"""
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """An organization with an agent, one channel and one article."""
+
+    organization_id: UUID
+    channel_id: UUID
+    provider: str
+    api_key: str
+
+    @property
+    def webhook_url(self) -> str:
+        """Where the channel's provider brings its events."""
+        key = make(ChannelKey(self.provider, self.channel_id, self.organization_id), MAC_KEY)
+        return f"{PUBLIC_URL}/webhooks/{key}"
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """What Secrets Manager holds for it."""
+        roles = {
+            role: json.dumps({"username": role, "password": PASSWORDS[role]})
+            for role in ("app_rw", "app_system")
+        }
+        credentials = {
+            "twilio": {"account_sid": ACCOUNT, "auth_token": TOKEN},
+            "api": {"secret": SIGNING_SECRET, "url": RECEIVER_URL},
+        }[self.provider]
+        own = {"channel-key": MAC_KEY, f"channels/{self.channel_id}": json.dumps(credentials)}
+        return roles | own
+
+
+class Ground:
+    """What the tests do to the database beside the product: look into it, and turn it back."""
+
+    def __init__(self, database: TestDatabase, provider: str, undo_seconds: int) -> None:
+        self._database = database
+        self._connection = psycopg.connect(
+            database.cluster.conninfo(database.name), autocommit=True, row_factory=dict_row
+        )
+        self.run(f"ALTER DATABASE {database.name} SET lock_timeout = '{LOCK_TIMEOUT}'")
+        self._clear()
+        self.tenant = self._found(provider, undo_seconds)
+        self._written = self._make_room()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def tenant_session(self) -> AbstractContextManager[TenantSession]:
+        """A transaction of the organization."""
+        return self._database.app_rw.tenant(self.tenant.organization_id)
+
+    def run(self, sql: str) -> None:
+        """Statements that answer nothing."""
+        self._connection.execute(sql)
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """What a query finds."""
+        return self._connection.execute(sql).fetchall()
+
+    def _clear(self) -> None:
+        """Leave nothing of another test in the database."""
+        self.run("SET session_replication_role = replica")
+        self.run("".join(f"TRUNCATE {table} CASCADE;" for table in self._tables()))
+        self.run("SET session_replication_role = origin")
+        self.run("DROP SCHEMA IF EXISTS marked CASCADE")
+
+    def _tables(self) -> list[str]:
+        sql = "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'"
+        return [row["name"] for row in self.rows(sql) if row["name"] != "alembic_version"]
+
+    def _found(self, provider: str, undo_seconds: int) -> Tenant:
+        names = ("org", "user", "key", "channel", "set", "document", "chunk", "space")
+        ids = {name: new_id() for name in names}
+        values = {
+            **ids,
+            "undo": undo_seconds,
+            "scopes": list(SCOPES),
+            "secret_hash": hashlib.sha256(KEY_SECRET.encode()).digest(),
+            "provider": provider,
+            "type": {"twilio": "sms"}.get(provider, provider),
+            "address": OUR_NUMBER,
+            "text": ARTICLE,
+            "vector": Vector(padded(HashingEncoder().embed([ARTICLE]).vectors[0])).to_text(),
+        }
+        with psycopg.ClientCursor(self._connection) as cursor:
+            cursor.execute(_FOUND, values)
+        api_key = f"cs_{ids['key'].hex}_{KEY_SECRET}"
+        return Tenant(ids["org"], ids["channel"], provider, api_key)
+
+    def _make_room(self) -> list[str]:
+        """The tables that founding left empty: what the product writes. Each gets a place to be
+        copied to."""
+        tables = self._tables()
+        written = [table for table in tables if not self.rows(f"SELECT FROM {table} LIMIT 1")]
+        self.run("CREATE SCHEMA marked")
+        for table in written:
+            self.run(f"CREATE UNLOGGED TABLE marked.{table} (LIKE public.{table})")
+        return written
+
+    def mark(self) -> None:
+        """Remember this moment, for `rewind`."""
+        self._copy("public", "marked")
+
+    def rewind(self) -> None:
+        """Go back to the moment that was marked."""
+        # Neither triggers nor foreign keys matter: the rows stood like this before.
+        self.run("SET session_replication_role = replica")
+        self._copy("marked", "public")
+        self.run("SET session_replication_role = origin")
+
+    def _copy(self, source: str, target: str) -> None:
+        self.run(
+            "".join(
+                f"DELETE FROM {target}.{table};"
+                f"INSERT INTO {target}.{table} SELECT * FROM {source}.{table};"
+                for table in self._written
+            )
+        )

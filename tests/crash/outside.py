@@ -1,0 +1,288 @@
+"""What the product's functions call, in memory: AWS, the providers, a model, and the clock.
+
+Every call passes the edges. A queue behaves as SQS does: a message is hidden while it is handled,
+comes again unless it was settled, and is a dead letter after too many tries. The providers are the
+local stack's own simulators, whose record says what was really accepted.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+from botocore.exceptions import ConnectionClosedError
+from urllib3.exceptions import ProtocolError
+
+from countersign.platform.ids import new_id
+from local.http_server import Request, Response
+from local.providers.callbacks import Callbacks, Event
+from local.providers.faults import Fault
+from local.providers.receiver import Receiver, Receivers
+from local.providers.twilio import Account, Twilio
+from tests.crash.edges import Edges
+from tests.crash.ground import ACCOUNT, SIGNING_SECRET, TOKEN, Tenant
+from tests.world import HashingEncoder, QuotingChat
+from tools import template
+
+_RESOURCES = template.load(Path(__file__).parents[2] / "template.yaml")["Resources"]
+QUEUES = ("inbound", "drafts", "outbound", "relay")
+VISIBILITY = {
+    name: timedelta(seconds=_RESOURCES[f"{name.title()}Queue"]["Properties"]["VisibilityTimeout"])
+    for name in QUEUES
+}
+BATCH = {name: _RESOURCES[f"{name.title()}Source"]["Properties"]["BatchSize"] for name in QUEUES}
+MOST_TRIES = 5
+# A queue may be late. The relay's checks come together this way, and a run has few sweeps.
+LATE = {"relay": timedelta(minutes=2)}
+STATUSES = {"twilio.example": ("sent", "delivered"), "receiver.example": ("message.delivered",)}
+EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+class Clock:
+    """Time that moves only when it is told to."""
+
+    def __init__(self, start: datetime) -> None:
+        self.moment = start
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def wait(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+
+    def wait_until(self, moment: datetime) -> None:
+        self.moment = max(self.moment, moment)
+
+
+@dataclass(eq=False)
+class Message:
+    """A message of a queue, which can be received once it is due."""
+
+    queue: str
+    body: str
+    due: datetime
+    is_copy: bool = False
+    tries: int = 0
+    id: str = field(default_factory=lambda: str(new_id()))
+
+
+class Queues:
+    """SQS, as far as `platform.queues` calls it."""
+
+    def __init__(self, edges: Edges, clock: Clock) -> None:
+        self._edges, self._clock = edges, clock
+        self.waiting: list[Message] = []
+        self.dead: list[Message] = []
+        self.refuses: set[str] = set()
+        self._sent: list[Message] = []
+
+    def send_message_batch(
+        self,
+        QueueUrl: str,  # noqa: N803  boto3's name, as below
+        Entries: Sequence[Mapping[str, Any]],  # noqa: N803
+    ) -> dict[str, Any]:
+        if QueueUrl in self.refuses:
+            return {"Failed": [{"Code": "InternalError"}]}
+        accept = lambda: self._accept(QueueUrl, Entries)  # noqa: E731
+        return self._edges.cross(f"send to {QueueUrl}", "call", accept, _closed)
+
+    def _accept(self, queue: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        for entry in entries:
+            due = self._clock.now() + timedelta(seconds=entry["DelaySeconds"])
+            if queue in LATE:
+                due += LATE[queue] - (due - EPOCH) % LATE[queue]
+            message = Message(queue, entry["MessageBody"], due)
+            self.waiting.append(message)
+            self._sent.append(message)
+        return {}
+
+    def receive(self, first: Message) -> list[Message]:
+        """A batch that begins with `first`, hidden from now on until it is due again."""
+        others = [
+            message
+            for message in self.waiting
+            if message.queue == first.queue and message.due <= first.due and message is not first
+        ]
+        batch = [first, *others][: BATCH[first.queue]]
+        for message in batch:
+            message.tries += 1
+            message.due = self._clock.now() + VISIBILITY[message.queue]
+        return batch
+
+    def settle(self, message: Message, *, again: bool) -> None:
+        """Forget what was handled; `again` lets it come a second time first, as queues may."""
+        if message not in self.waiting:
+            return
+        if again and not message.is_copy:
+            message.is_copy, message.due = True, self._clock.now()
+        else:
+            self.waiting.remove(message)
+
+    def bury(self) -> None:
+        """Make dead letters of what was tried too often."""
+        for message in [each for each in self.waiting if each.tries >= MOST_TRIES]:
+            self.waiting.remove(message)
+            self.dead.append(message)
+
+    def replay(self) -> None:
+        """Let every message that was ever sent come once more."""
+        now = self._clock.now()
+        self.waiting += [Message(sent.queue, sent.body, now, is_copy=True) for sent in self._sent]
+
+
+class Secrets:
+    """Secrets Manager: text by name; nothing was ever rotated."""
+
+    def __init__(self, edges: Edges, values: dict[str, str]) -> None:
+        self._edges, self._values = edges, values
+
+    def get_secret_value(self, SecretId: str, VersionStage: str) -> dict[str, str]:  # noqa: N803
+        value = {"SecretString": self._values[SecretId]}
+        return self._edges.cross("read a secret", "read", lambda: value, _closed)
+
+
+class Buckets:
+    """S3: bytes by bucket and key."""
+
+    def __init__(self, edges: Edges) -> None:
+        self._edges = edges
+        self.objects: dict[tuple[str, str], bytes] = {}
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:  # noqa: N803
+        put = lambda: self.objects.update({(Bucket, Key): Body})  # noqa: E731
+        self._edges.cross(f"put into {Bucket}", "call", put, _closed)
+
+    def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
+        get = lambda: {"Body": io.BytesIO(self.objects[Bucket, Key])}  # noqa: E731
+        return self._edges.cross(f"get from {Bucket}", "read", get, _closed)
+
+
+def _closed() -> Exception:
+    return ConnectionClosedError(endpoint_url="https://aws.example")
+
+
+class Internet:
+    """Stands in for `urllib3.PoolManager`: Twilio, an `api` receiver and a model endpoint.
+
+    `answers` are given first to what is sent: instead of its acceptance, or with `falters` after
+    it. `status_events` are the providers' own, on their way to us; with `silent` there are none.
+    """
+
+    def __init__(self, edges: Edges, webhook_url: str, before: Internet | None) -> None:
+        self._edges = edges
+        self.answers: list[Response] = []
+        self.status_events: list[Event] = []
+        self.silent = self.falters = False
+        callbacks = _Postponed(self.status_events)
+        self.twilio = Twilio(callbacks, {ACCOUNT: Account(TOKEN)})
+        self.receivers = Receivers(callbacks, {"shop": Receiver(SIGNING_SECRET, webhook_url)})
+        if before:
+            self.twilio.messages += before.twilio.messages
+            self.receivers.received += before.receivers.received
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | str | None = None,
+        **options: Any,
+    ) -> urllib3.BaseHTTPResponse:
+        parts = urlsplit(url)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        content = body.encode() if isinstance(body, str) else body or b""
+        request = Request(method, target, tuple(headers.items()), content)
+        response = self._edges.cross(
+            f"{method} {parts.netloc}",
+            "read" if method == "GET" else "call",
+            lambda: self._answer(parts.netloc, request),
+            lambda: ProtocolError("Connection aborted."),
+        )
+        return urllib3.HTTPResponse(
+            io.BytesIO(response.body),
+            headers=dict(response.headers),
+            status=response.status,
+            preload_content=False,
+        )
+
+    def _answer(self, host: str, request: Request) -> Response:
+        if host == "model.example":
+            return _model(request)
+        instead = self.answers.pop(0) if request.method == "POST" and self.answers else None
+        if instead and not self.falters:
+            return instead
+        provider = self.twilio if host == "twilio.example" else self.receivers
+        told = () if self.silent else STATUSES[host]
+        answer = provider.answer(request, Fault(statuses=told))
+        return instead or answer
+
+    def accepted(self) -> list[str]:
+        """The texts that the providers took, by their own record."""
+        by_twilio = [message.body for message in self.twilio.messages]
+        return by_twilio + [received.data["text"] for received in self.receivers.received]
+
+
+class _Postponed(Callbacks):
+    """Leaves status events to the stage, which brings them when it chooses."""
+
+    def __init__(self, events: list[Event]) -> None:
+        self._events = events
+
+    def schedule(self, events: Sequence[Event]) -> None:
+        self._events += events
+
+
+def _model(request: Request) -> Response:
+    """An OpenAI-compatible endpoint in front of the models of `tests.world`."""
+    asked = json.loads(request.body)
+    answer = _embeddings if request.path.endswith("/embeddings") else _completion
+    return Response(200, json.dumps(answer(asked)).encode())
+
+
+def _embeddings(asked: dict[str, Any]) -> dict[str, Any]:
+    made = HashingEncoder().embed(asked["input"])
+    data = [{"index": n, "embedding": vector} for n, vector in enumerate(made.vectors)]
+    return {"data": data, "usage": {"prompt_tokens": made.input_tokens}}
+
+
+def _completion(asked: dict[str, Any]) -> dict[str, Any]:
+    system, user = (message["content"] for message in asked["messages"])
+    made = QuotingChat().answer(system, user)
+    return {
+        "choices": [{"message": {"content": made.text}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": made.input_tokens, "completion_tokens": made.output_tokens},
+    }
+
+
+class Outside:
+    """All of it, for one run; the providers' record goes on from an earlier one."""
+
+    def __init__(
+        self, edges: Edges, tenant: Tenant, start: datetime, before: Outside | None
+    ) -> None:
+        self.clock = Clock(start)
+        self.queues = Queues(edges, self.clock)
+        self.secrets = Secrets(edges, tenant.secrets)
+        self.buckets = Buckets(edges)
+        self.internet: Internet = Internet(
+            edges, tenant.webhook_url, before.internet if before else None
+        )
+
+    def as_datetime(self) -> type[datetime]:
+        """A `datetime` whose `now` is this clock's, for the simulators."""
+        clock = self.clock
+
+        class Moved(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> Any:
+                return clock.moment.astimezone(tz)
+
+        return Moved

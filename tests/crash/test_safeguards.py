@@ -1,0 +1,279 @@
+"""The explorer can fail: without one safeguard at a time, it finds the fault that follows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from countersign.channels import deliveries, sending
+from countersign.channels.deliveries import Claim
+from countersign.channels.providers import api, twilio
+from countersign.channels.sending import SendingSettings
+from countersign.channels.tables import Delivery
+from countersign.conversations import locking, outbound
+from countersign.drafting import requests
+from countersign.platform import clock, outbox, queues
+from countersign.platform.db import TenantSession
+from countersign.platform.outbox import Outbox
+from countersign.platform.tables import OutboxRow
+from local.providers.twilio import refusal
+from tests.conftest import TestDatabase
+from tests.crash import edges
+from tests.crash.acts import ACTS, RACE, Act, message, silent_reply
+from tests.crash.edges import Kind
+from tests.crash.explorer import Explorer
+from tests.crash.stage import Order, Stage
+
+Patch = pytest.MonkeyPatch
+Explore = Callable[[Act], Explorer]
+
+
+def no_outbox_row(patch: Patch) -> None:
+    """What is promised is only remembered by the process."""
+
+    def remember(
+        session: TenantSession, queue: str, body: queues.Body, not_before: datetime | None = None
+    ) -> None:
+        row = OutboxRow(queue=queue, body=body, not_before=not_before or clock.now())
+        row.organization_id, row.id = session.organization_id, UUID(int=0)
+        session.info.setdefault("outbox", []).append(row)
+
+    patch.setattr(outbox, "enqueue", remember)
+
+
+def no_sweep(patch: Patch) -> None:
+    """The relay looks at nothing."""
+    patch.setattr(Outbox, "sweep", lambda self: False)
+
+
+def no_check(patch: Patch) -> None:
+    """Nobody tells the relay to look before a transaction begins."""
+    send = queues.send
+    patch.setattr(queues, "send", lambda url, *rest: None if url == "relay" else send(url, *rest))
+
+
+def publish_before_commit(patch: Patch) -> None:
+    """What is promised is sent while the transaction can still fail."""
+
+    @contextmanager
+    def transaction(self: Outbox, organization_id: UUID) -> Iterator[TenantSession]:
+        with self._database.tenant(organization_id) as session:
+            yield session
+            session.flush()
+            self._publish(session.info.get("outbox", []))
+        self._publish_promised(organization_id, session.info.get("outbox", []))
+
+    patch.setattr(Outbox, "transaction", transaction)
+
+
+def no_attempt_before_the_call(patch: Patch) -> None:
+    """Claim, call and settle in one transaction."""
+
+    def deliver(
+        outbox: Outbox, settings: SendingSettings, organization_id: UUID, delivery_id: UUID, *_: Any
+    ) -> None:
+        with outbox.transaction(organization_id) as session:
+            conversation = locking.lock_of_delivery(session, delivery_id)
+            claimed = deliveries.claim(session, delivery_id, clock.now())
+            if isinstance(claimed, Claim):
+                result = sending.send(claimed, settings)
+                moved = deliveries.settle(session, claimed, result, clock.now())
+                if moved:
+                    outbound.record_outcome(session, conversation, moved, clock.now())
+
+    patch.setattr("functions.outbound.app.deliver", deliver)
+
+
+def no_unknown(patch: Patch) -> None:
+    """What a worker that died may have sent is sent again, by a provider that takes it twice."""
+    patch.setattr(twilio, "RESEND_IS_SAFE", True)
+
+
+def no_lease_of_deliveries(patch: Patch) -> None:
+    patch.setattr(deliveries, "LEASE", timedelta(0))
+
+
+def no_lease_of_requests(patch: Patch) -> None:
+    patch.setattr(requests, "LEASE", timedelta(0))
+
+
+def no_fence(patch: Patch) -> None:
+    """Whatever a worker says counts, though another has taken over long ago."""
+    settle = deliveries.settle
+
+    def settle_anyway(session: TenantSession, claimed: Claim, *rest: Any) -> Delivery | None:
+        delivery = session.get_one(Delivery, (session.organization_id, claimed.delivery.id))
+        delivery.status, claimed.delivery.fence = "sending", delivery.fence
+        session.flush()
+        return settle(session, claimed, *rest)
+
+    patch.setattr(deliveries, "settle", settle_anyway)
+
+
+def no_row_locks(patch: Patch) -> None:
+    patch.setattr(edges, "as_sent", lambda sql: re.sub(r" FOR UPDATE( OF \w+)?", "", sql))
+
+
+def a_new_webhook_id_for_each_try(patch: Patch) -> None:
+    headers = api._headers
+    patch.setattr(
+        api, "_headers", lambda one, *rest: headers(replace(one, delivery_id=one.attempt_id), *rest)
+    )
+
+
+def throttled_once(stage: Stage) -> None:
+    """The provider takes it at the second try."""
+    stage.outside.internet.answers.append(refusal(429, 20429, "Slow down"))
+    silent_reply(stage)
+
+
+SILENT_BY_API = Act(silent_reply, "api", before=(message,))
+THROTTLED_ONCE = Act(throttled_once, before=(message,))
+
+
+@pytest.mark.parametrize(
+    ("switch_off", "act", "kinds", "where", "faults"),
+    [
+        (
+            no_outbox_row,
+            ACTS["message by sms"],
+            ["crash after"],
+            "crash after ingest: COMMIT",
+            {"left under way", "another end"},
+        ),
+        (
+            no_sweep,
+            ACTS["message by sms"],
+            ["crash after"],
+            "crash after ingest: COMMIT",
+            {"promise kept back", "left under way", "another end"},
+        ),
+        (
+            no_check,
+            ACTS["reply by sms"],
+            ["crash after"],
+            "crash after approvals: COMMIT",
+            {"promise kept back", "left under way", "another end"},
+        ),
+        (
+            publish_before_commit,
+            ACTS["message by sms"],
+            ["crash before"],
+            "crash before ingest: COMMIT",
+            {"dead letter"},
+        ),
+        (
+            no_attempt_before_the_call,
+            ACTS["silent reply"],
+            ["crash after"],
+            "crash after outbound: POST twilio.example",
+            {"sent twice"},
+        ),
+        (
+            no_unknown,
+            ACTS["silent reply"],
+            ["crash after"],
+            "crash after outbound: POST twilio.example",
+            {"sent twice"},
+        ),
+        (
+            a_new_webhook_id_for_each_try,
+            SILENT_BY_API,
+            ["crash after"],
+            "crash after outbound: POST receiver.example",
+            {"sent twice"},
+        ),
+        (
+            no_lease_of_deliveries,
+            ACTS["silent reply"],
+            ["twin"],
+            "twin outbound: POST twilio.example",
+            {"more effort"},
+        ),
+        (
+            no_lease_of_requests,
+            ACTS["message by sms"],
+            ["twin"],
+            "twin drafts: POST model.example",
+            {"more effort"},
+        ),
+        (
+            no_fence,
+            THROTTLED_ONCE,
+            ["stall"],
+            "stall outbound: POST twilio.example",
+            {"sent twice"},
+        ),
+        (
+            no_row_locks,
+            RACE,
+            ["stall"],
+            "stall approvals: SELECT documents",
+            {"answers an older message"},
+        ),
+    ],
+)
+def test_without_a_safeguard_a_fault_is_found(
+    switch_off: Callable[[Patch], None],
+    act: Act,
+    kinds: list[Kind],
+    where: str,
+    faults: set[str],
+    explore: Explore,
+    monkeypatch: Patch,
+) -> None:
+    explorer = explore(act)
+    switch_off(monkeypatch)
+    found = next(explorer.explore(kinds))
+    assert (f"{found.kind} {found.point}", {fault.kind for fault in found.faults}) == (
+        where,
+        faults,
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "columns", "name", "order"),
+    [
+        (
+            "webhook_deliveries",
+            "uq_webhook_deliveries_event",
+            "channel_id, provider_event_id",
+            "message by sms",
+            "each twice",
+        ),
+        (
+            "messages",
+            "uq_messages_channel_id_external_id",
+            "channel_id, external_id",
+            "message told twice",
+            "as sent",
+        ),
+    ],
+)
+def test_without_a_unique_key_an_event_is_taken_in_twice(
+    table: str,
+    key: str,
+    columns: str,
+    name: str,
+    order: Order,
+    explore: Explore,
+    crash_database: TestDatabase,
+) -> None:
+    explorer = explore(ACTS[name])
+    change = f"ALTER TABLE {table} DROP CONSTRAINT {key}, ADD CONSTRAINT {key} UNIQUE"
+    with crash_database.connect() as owner:
+        # A key of this name stays, for the statements that name it; it never finds anything equal.
+        owner.execute(f"{change} (organization_id, {columns}, id)")
+        try:
+            found = explorer.play(order=order)
+        finally:
+            explorer.rewind()
+            owner.execute(f"{change} (organization_id, {columns})")
+    assert "taken in twice" in {fault.kind for fault in found}
