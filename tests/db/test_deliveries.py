@@ -388,6 +388,18 @@ def test_an_event_for_a_cancelled_delivery_shows_the_message_again(ledger: Ledge
     assert message.cancelled_at is None
 
 
+def test_an_earlier_try_that_fails_late_does_not_fail_the_next(ledger: Ledger) -> None:
+    ledger.answers(Unknown("The connection broke."), Accepted("SM2"))
+    ledger.deliver()
+    with ledger.path.tenant_session() as session:
+        deliveries.resolve(session, ledger.id, "resend", ledger.now)
+    first = ledger.calls[0].attempt_id
+    assert not ledger.tell("failed", first, provider_message_id="SM1")
+    assert ledger.deliver() == "sent"
+    assert not ledger.tell("failed", first, provider_message_id="SM1")
+    assert ledger.tell("failed", first, provider_message_id="SM2")
+
+
 def test_an_event_of_another_channel_finds_nothing(ledger: Ledger) -> None:
     event = DeliveryStatus(
         provider_event_id="e", status="sent", delivery_id=ledger.id, occurred_at=ledger.now

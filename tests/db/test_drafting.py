@@ -16,11 +16,12 @@ from countersign.drafting.tables import Draft, DraftRequest
 from countersign.drafting.working import work
 from countersign.drafting.writing import Writer
 from countersign.identity.tables import OrganizationSettings
+from countersign.knowledge.tables import Document
 from countersign.models import ChatAnswer
 from countersign.models.errors import ModelError, ModelRefused, ModelThrottled, ModelUnavailable
 from countersign.models.tables import ModelUsage
 from countersign.platform import clock
-from countersign.platform.errors import NotFound, Unavailable
+from countersign.platform.errors import NotFound, Stale, Unavailable
 from countersign.platform.ids import new_id
 from tests import world
 from tests.conftest import TestDatabase
@@ -204,6 +205,24 @@ def test_a_model_that_is_away_is_asked_again(path: Path, error: ModelError) -> N
     path.draft()
     assert request(path).attempts == 1
     assert len(path.sent.take("drafts")) == 1
+
+
+@pytest.mark.parametrize("asked", [float("inf"), float("nan"), 1e300, 7200.0])
+def test_a_model_cannot_put_a_draft_off_for_ever(path: Path, asked: float) -> None:
+    use(path, ModelThrottled("429", asked))
+    path.draft()
+    assert request(path).status == "waiting"
+    assert request(path).not_before < datetime.now(UTC) + timedelta(hours=1, seconds=5)
+
+
+def test_a_source_that_changed_since_it_was_quoted_makes_an_approval_stale(path: Path) -> None:
+    use(path, GOOD)
+    path.draft()
+    with path.tenant_session() as session:
+        session.execute(update(Document).values(version=2))
+    with pytest.raises(Stale) as stale:
+        path.approve()
+    assert stale.value.extra == {"changed": ["sources"]}
 
 
 def test_a_refusal_of_the_provider_is_final(path: Path) -> None:

@@ -305,6 +305,8 @@ def apply_status(
     delivery = _locked(session, delivery_id)
     if delivery is None:
         return None
+    if status.status == "failed" and not _is_of_newest_try(session, delivery, status):
+        return None
     delivery.provider_message_id = delivery.provider_message_id or status.provider_message_id
     if delivery.status not in _OPEN[status.status]:
         return None
@@ -318,6 +320,19 @@ def apply_status(
     if status.status == "delivered":
         delivery.delivered_at = status.occurred_at
     return delivery
+
+
+def _is_of_newest_try(session: TenantSession, delivery: Delivery, status: m.DeliveryStatus) -> bool:
+    """An earlier try may fail late, when a person has long had it sent again."""
+    if status.attempt_id is None:
+        return True
+    if delivery.status == "queued":
+        return delivery.reason_code == _FALTERED
+    if status.attempt_id == _newest_attempt(session, delivery).id:
+        return True
+    return status.provider_message_id is not None and (
+        status.provider_message_id == delivery.provider_message_id
+    )
 
 
 def _end_attempt(session: TenantSession, delivery: Delivery, status: m.DeliveryStatus) -> None:

@@ -19,6 +19,9 @@ from countersign.platform import audit
 from countersign.platform.db import TenantSession
 from countersign.platform.ids import new_id
 
+LONGEST_WAIT_SECONDS = 3600
+"""A provider may ask for any time at all; the customer has waited long enough by then."""
+
 
 def settle(
     session: TenantSession,
@@ -57,8 +60,8 @@ def _settle_error(
         requests.end(session, request, "failed", error.detail, now)
         return
     asked = error.retry_after if isinstance(error, ModelUnavailable) else None
-    wait = timedelta(seconds=max(asked or 0, min(300, 5 * 2**request.attempts)))
-    requests.retry(session, request, wait, now)
+    wait = max(5 * 2**request.attempts, min(asked or 0, LONGEST_WAIT_SECONDS))
+    requests.retry(session, request, timedelta(seconds=wait), now)
 
 
 def _held(session: TenantSession, job: Job) -> DraftRequest | None:

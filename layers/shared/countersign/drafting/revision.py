@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from uuid import UUID
 
 from sqlalchemy import select
@@ -36,15 +37,22 @@ def recipients(session: TenantSession, conversation: Conversation) -> list[str]:
 
 
 def token(session: TenantSession, conversation: Conversation, draft: Draft) -> str:
-    """The revision token of a draft as it stands now."""
-    return base64.urlsafe_b64encode(
-        json.dumps(_parts(session, conversation, draft)).encode()
-    ).decode()
+    """The revision token of a draft as it is shown, with the versions of sources that it quotes."""
+    quoted = {
+        UUID(source["document_id"]): int(source["document_version"]) for source in draft.top_sources
+    }
+    parts = json.dumps(_parts(session, conversation, draft, quoted))
+    return base64.urlsafe_b64encode(parts.encode()).decode()
 
 
 def check(session: TenantSession, conversation: Conversation, draft: Draft, seen: str) -> None:
-    """Raises `Stale` with the names of the parts that changed, `Invalid` for what is no token."""
-    then, now = _read(seen), _parts(session, conversation, draft)
+    """Raises `Stale` with the names of the parts that changed, `Invalid` for what is no token.
+
+    A source that has changed since it was quoted stays changed: the draft must be written anew.
+    """
+    documents = {UUID(source["document_id"]) for source in draft.top_sources}
+    current = versions(session, documents) if documents else {}
+    then, now = _read(seen), _parts(session, conversation, draft, current)
     changed = [part for part in _PARTS if then[part] != now[part]]
     if changed:
         raise Stale(
@@ -61,10 +69,13 @@ def _read(seen: str) -> dict[str, str]:
         raise Invalid("revision_token is not one that this API gave out.") from None
 
 
-def _parts(session: TenantSession, conversation: Conversation, draft: Draft) -> dict[str, str]:
-    documents = {UUID(source["document_id"]) for source in draft.top_sources}
-    current = versions(session, documents) if documents else {}
-    named = sorted(f"{document}:{current.get(document)}" for document in documents)
+def _parts(
+    session: TenantSession,
+    conversation: Conversation,
+    draft: Draft,
+    source_versions: Mapping[UUID, int],
+) -> dict[str, str]:
+    named = sorted(f"{document}:{version}" for document, version in source_versions.items())
     return {
         "text": _digest(draft.suggested_text),
         "last_message": str(conversation.latest_message_id),
