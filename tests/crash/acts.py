@@ -92,6 +92,27 @@ def swept_reply(stage: Stage) -> None:
     silent_reply(stage)
 
 
+def refused_reply(stage: Stage) -> None:
+    """The provider refuses it, and takes it when the agent insists."""
+    stage.outside.internet.answers.append(refusal(400, 21606, "Not your number"))
+    stage.outside.internet.silent = True
+    stage.agent.approves()
+    stage.rest()
+    stage.agent.insists()
+    stage.rest()
+    stage.agent.resolves()
+    stage.rest()
+
+
+def own_words(stage: Stage) -> None:
+    """The agent answers without the draft."""
+    stage.outside.internet.silent = True
+    stage.agent.writes("Do keep the box!")
+    stage.rest()
+    stage.agent.resolves()
+    stage.rest()
+
+
 def take_back(stage: Stage) -> None:
     """The agent approves, and takes it back."""
     stage.agent.approves()
@@ -129,9 +150,12 @@ ACTS = {
     ),
     "message told twice": Act(told_twice, "api", functions=("webhooks", "ingest")),
     "silent reply": Act(silent_reply, before=(message,), functions=("outbound", "relay")),
+    "silent reply by api": Act(silent_reply, "api", (message,), functions=("outbound",)),
     "throttled reply": Act(throttled_reply, before=(message,), functions=("outbound",)),
     "faltering reply": Act(faltering_reply, before=(message,), functions=("outbound",)),
     "swept reply": Act(swept_reply, before=(message,)),
+    "refused reply": Act(refused_reply, before=(message,), functions=("approvals",)),
+    "own words": Act(own_words, before=(message,), functions=("approvals",), statements=True),
     "take back": Act(take_back, before=(message,), undo_seconds=WHOLE_WINDOW, statements=True),
     "reply after taking back": Act(
         silent_reply, before=(message, take_back), functions=("approvals",)

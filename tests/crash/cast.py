@@ -65,7 +65,6 @@ class Agent:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self.resolved = 0
 
     def approves(self, text: str | None = None) -> None:
         """Send the pending draft, or a text of one's own instead."""
@@ -73,6 +72,12 @@ class Agent:
             path = f"/v1/drafts/{pending[0]['id']}"
             decision = {"revision_token": self.reads(path)["revision_token"], "final_text": text}
             self._repeats("POST", f"{path}/approval", decision)
+
+    def writes(self, text: str) -> None:
+        """Send words of one's own, without a draft."""
+        for conversation in self._rows("conversations", "true"):
+            path = f"/v1/conversations/{conversation['id']}/messages"
+            self._repeats("POST", path, {"text": text})
 
     def takes_back(self) -> None:
         """Undo the approval, unless it is too late."""
@@ -83,9 +88,16 @@ class Agent:
         """Say of what stays unknown whether it went out, as the provider's own record has it."""
         for delivery in self._rows("deliveries", "status = 'unknown'"):
             went_out = delivery["payload"]["text"] in self._stage.outside.internet.accepted()
-            outcome = {"outcome": "sent" if went_out else "resend"}
-            self._repeats("POST", f"/v1/deliveries/{delivery['id']}/resolution", outcome)
-            self.resolved += 1
+            self._resolves(delivery, "sent" if went_out else "resend")
+
+    def insists(self) -> None:
+        """Let what was refused be sent again."""
+        for delivery in self._rows("deliveries", "status = 'failed'"):
+            self._resolves(delivery, "resend")
+
+    def _resolves(self, delivery: dict[str, Any], outcome: str) -> None:
+        path = f"/v1/deliveries/{delivery['id']}/resolution"
+        self._repeats("POST", path, {"outcome": outcome})
 
     def reads(self, path: str) -> dict[str, Any]:
         """What the API shows there; looking is no part of what is explored."""

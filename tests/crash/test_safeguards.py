@@ -19,7 +19,7 @@ from countersign.channels.sending import SendingSettings
 from countersign.channels.tables import Delivery
 from countersign.conversations import locking, outbound
 from countersign.drafting import requests
-from countersign.platform import clock, outbox, queues
+from countersign.platform import clock, idempotency, outbox, queues
 from countersign.platform.db import TenantSession
 from countersign.platform.outbox import Outbox
 from countersign.platform.tables import OutboxRow
@@ -134,7 +134,11 @@ def throttled_once(stage: Stage) -> None:
     silent_reply(stage)
 
 
-SILENT_BY_API = Act(silent_reply, "api", before=(message,))
+def no_idempotency_key(patch: Patch) -> None:
+    """The API forgets which requests it has answered."""
+    patch.setattr(idempotency, "begin", lambda *request: None)
+
+
 THROTTLED_ONCE = Act(throttled_once, before=(message,))
 
 
@@ -185,7 +189,7 @@ THROTTLED_ONCE = Act(throttled_once, before=(message,))
         ),
         (
             a_new_webhook_id_for_each_try,
-            SILENT_BY_API,
+            ACTS["silent reply by api"],
             ["crash after"],
             "crash after outbound: POST receiver.example",
             {"sent twice"},
@@ -210,6 +214,13 @@ THROTTLED_ONCE = Act(throttled_once, before=(message,))
             ["stall"],
             "stall outbound: POST twilio.example",
             {"sent twice"},
+        ),
+        (
+            no_idempotency_key,
+            ACTS["own words"],
+            ["crash after"],
+            "crash after approvals: COMMIT",
+            {"another end"},
         ),
         (
             no_row_locks,
