@@ -29,8 +29,6 @@ RECEIVER_URL = "https://receiver.example/receivers/shop"
 KEY_SECRET = "secret-of-the-agents-key"
 MAC_KEY = "key-of-channel-keys"
 PUBLIC_URL = "https://countersign.example"
-LOCK_TIMEOUT = "50ms"
-"""What waits for a stalled process gives up, as the timeout of its own function would make it."""
 
 _FOUND = """
     INSERT INTO embedding_spaces (id, provider, model, dimensions)
@@ -89,12 +87,14 @@ class Tenant:
 class Ground:
     """What the tests do to the database beside the product: look into it, and turn it back."""
 
-    def __init__(self, database: TestDatabase, provider: str, undo_seconds: int) -> None:
+    def __init__(
+        self, database: TestDatabase, provider: str, undo_seconds: int, lock_timeout: str
+    ) -> None:
         self._database = database
         self._connection = psycopg.connect(
             database.cluster.conninfo(database.name), autocommit=True, row_factory=dict_row
         )
-        self.run(f"ALTER DATABASE {database.name} SET lock_timeout = '{LOCK_TIMEOUT}'")
+        self.run(f"ALTER DATABASE {database.name} SET lock_timeout = '{lock_timeout}'")
         self._clear()
         self.tenant = self._found(provider, undo_seconds)
         self._written = self._make_room()

@@ -31,14 +31,21 @@ from tests.crash.ground import ACCOUNT, SIGNING_SECRET, TOKEN, Tenant
 from tests.world import HashingEncoder, QuotingChat
 from tools import template
 
-_RESOURCES = template.load(Path(__file__).parents[2] / "template.yaml")["Resources"]
+APPLICATION = template.load(Path(__file__).parents[2] / "template.yaml")
 QUEUES = ("inbound", "drafts", "outbound", "relay")
+
+
+def _declared(name: str, property_: str) -> int:
+    value: int = APPLICATION["Resources"][name]["Properties"][property_]
+    return value
+
+
 VISIBILITY = {
-    name: timedelta(seconds=_RESOURCES[f"{name.title()}Queue"]["Properties"]["VisibilityTimeout"])
+    name: timedelta(seconds=_declared(f"{name.title()}Queue", "VisibilityTimeout"))
     for name in QUEUES
 }
-BATCH = {name: _RESOURCES[f"{name.title()}Source"]["Properties"]["BatchSize"] for name in QUEUES}
-MOST_TRIES = 5
+BATCH = {name: _declared(f"{name.title()}Source", "BatchSize") for name in QUEUES}
+MOST_TRIES: int = APPLICATION["Parameters"]["MaxReceiveCount"]["Default"]
 # A queue may be late. The relay's checks come together this way, and a run has few sweeps.
 LATE = {"relay": timedelta(minutes=2)}
 STATUSES = {"twilio.example": ("sent", "delivered"), "receiver.example": ("message.delivered",)}

@@ -28,8 +28,8 @@ STALL_SECONDS = 50
 Order = Literal["as sent", "each twice", "newest first", "all again at the end"]
 
 
-class NeverRestsError(Exception):
-    """The run goes on and on."""
+class NeverRests(BaseException):
+    """The run goes on and on; nothing of the product may hold it up."""
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Stage:
         """Do `act`; should its twin be wanted meanwhile, this is what is done once more."""
         self._steps += 1
         if self._steps > MOST_STEPS:
-            raise NeverRestsError
+            raise NeverRests
         self._doing.append(act)
         try:
             act()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -14,9 +13,9 @@ from countersign.platform import outbox
 from tests.crash.acts import ACTS, RACE, Act
 from tests.crash.edges import Kind, Trouble
 from tests.crash.explorer import Explorer
+from tests.crash.outside import APPLICATION
 from tests.crash.record import read
 from tests.crash.stage import Order
-from tools import template
 
 Explore = Callable[[Act], Explorer]
 ORDERS: tuple[Order, ...] = ("each twice", "newest first", "all again at the end")
@@ -75,6 +74,5 @@ def test_a_send_of_unknown_end_is_settled(
     ],
 )
 def test_what_watches_a_process_outlives_it(time: timedelta, function: str) -> None:
-    described = template.load(Path(__file__).parents[2] / "template.yaml")
-    own = described["Resources"][f"{function}Function"]["Properties"].get("Timeout")
-    assert time.total_seconds() >= (own or described["Globals"]["Function"]["Timeout"])
+    own = APPLICATION["Resources"][f"{function}Function"]["Properties"].get("Timeout")
+    assert time.total_seconds() >= (own or APPLICATION["Globals"]["Function"]["Timeout"])
