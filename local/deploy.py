@@ -34,7 +34,7 @@ class Stack:
     def fingerprint(self) -> str:
         """Changes when the stack would."""
         digest = hashlib.sha256(json.dumps(self.parameters, sort_keys=True).encode())
-        for file in _files(self.sources):
+        for file in files(self.sources):
             digest.update(str(file).encode() + b"\0" + file.read_bytes() + b"\0")
         return digest.hexdigest()
 
@@ -113,7 +113,8 @@ def _sam(state: State, aws: Aws, log_name: str, arguments: Sequence[str]) -> Non
         raise DeployFailed(f"sam {arguments[0]} failed, see {log}:\n{tail(log)}")
 
 
-def _files(sources: Iterable[Path]) -> list[Path]:
+def files(sources: Iterable[Path]) -> list[Path]:
+    """The source files at these paths and below, without what tools make beside them."""
     found: list[Path] = []
     for source in sources:
         if source.is_file():

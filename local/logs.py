@@ -4,6 +4,8 @@ import json
 import time
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from local.aws import Aws
 from local.state import State
 
@@ -22,10 +24,17 @@ class FunctionLogs:
         self._known: dict[tuple[str, int, str], int] = {}
 
     def follow(self) -> list[str]:
-        """Write what is new; returns a line for each warning and error."""
+        """Write what is new; returns a line for each warning and error.
+
+        Where the emulator is too busy to say, what is new is found the next time.
+        """
         told = []
         with self.path.open("a") as file:
-            for message in self._new():
+            try:
+                new = self._new()
+            except (BotoCoreError, ClientError):
+                return []
+            for message in new:
                 file.write(message.rstrip() + "\n")
                 told += _told(message)
         return told

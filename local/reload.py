@@ -10,10 +10,13 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from botocore.exceptions import ClientError
+
 from local.aws import Aws
-from local.deploy import physical_ids
+from local.deploy import files, physical_ids
 from local.processes import ProcessFailed
 from local.stack import APPLICATION, Report
 from local.state import CHECKOUT
@@ -46,18 +49,16 @@ def watch(aws: Aws, report: Report) -> Iterator[None]:
 def snapshot() -> Snapshot:
     """The time of the last change of each file of the functions and of the shared layer."""
     found = {}
-    for file in [*FUNCTIONS.rglob("*.*"), *(SHARED / "countersign").rglob("*.*")]:
-        try:
-            if file.suffix != ".pyc" and file.is_file():
-                found[file] = file.stat().st_mtime_ns
-        except FileNotFoundError:
-            continue
+    folders = [folder for folder in FUNCTIONS.iterdir() if folder.name != NOT_WATCHED]
+    for file in files([*filter(Path.is_dir, folders), SHARED / "countersign"]):
+        with suppress(FileNotFoundError):
+            found[file] = file.stat().st_mtime_ns
     return found
 
 
 def _reload(aws: Aws, changed: set[Path], report: Report) -> None:
     started = time.monotonic()
-    names = sorted({_part(path) for path in changed} - {NOT_WATCHED})
+    names = sorted({_part(path) for path in changed})
     try:
         _compile(changed)
         archives = {name: _package(name) for name in names}
@@ -66,7 +67,7 @@ def _reload(aws: Aws, changed: set[Path], report: Report) -> None:
             _replace(aws, name, archive)
         report(f"Reloaded {' and '.join(names)} in {time.monotonic() - started:.1f} s")
         aws.warm()
-    except ProcessFailed as error:
+    except (ProcessFailed, ClientError) as error:
         report(f"The change does not work: {error}")
 
 
