@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy.orm import Mapped, mapped_column
 
+from countersign.platform.columns import Tenant, created, json, timestamp, word
 from countersign.platform.db import Table
-from countersign.platform.tables import Tenant, created, json, timestamp, word
 
 ChannelType = Literal[
     "email", "chat", "shopify", "slack", "whatsapp", "sms", "messenger", "instagram", "api"

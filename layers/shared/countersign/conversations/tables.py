@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy.orm import Mapped
 
+from countersign.platform.columns import Tenant, blob, citext, created, json, timestamp, word
 from countersign.platform.db import Table
-from countersign.platform.tables import Tenant, blob, citext, created, json, timestamp, word
 
 ConversationKind = Literal["support", "campaign", "planning", "ad_hoc"]
 ConversationStatus = Literal["open", "closed"]

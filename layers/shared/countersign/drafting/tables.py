@@ -6,8 +6,8 @@ from uuid import UUID
 
 from sqlalchemy.orm import Mapped, mapped_column
 
+from countersign.platform.columns import Tenant, blob, created, json, timestamp, word
 from countersign.platform.db import Table
-from countersign.platform.tables import Tenant, blob, created, json, timestamp, word
 
 RequestStatus = Literal["waiting", "drafting", "drafted", "abstained", "superseded", "failed"]
 DraftStatus = Literal["pending", "sent", "superseded", "archived"]

@@ -6,9 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Mapped, mapped_column
 
-from countersign.platform.db import Table
-from countersign.platform.ids import new_id
-from countersign.platform.tables import (
+from countersign.platform.columns import (
     Tenant,
     bigint,
     blob,
@@ -18,6 +16,8 @@ from countersign.platform.tables import (
     word,
     words,
 )
+from countersign.platform.db import Table
+from countersign.platform.ids import new_id
 
 Role = Literal["admin", "agent"]
 

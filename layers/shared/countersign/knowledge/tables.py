@@ -9,8 +9,8 @@ from sqlalchemy import Computed
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
+from countersign.platform.columns import Tenant, created, json, timestamp, word, words
 from countersign.platform.db import Table
-from countersign.platform.tables import Tenant, created, json, timestamp, word, words
 
 DatasetKind = Literal["documents", "faq", "analytics"]
 ProcessingStatus = Literal["pending", "processing", "completed", "failed"]

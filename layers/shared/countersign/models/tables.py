@@ -6,9 +6,9 @@ from uuid import UUID
 
 from sqlalchemy.orm import Mapped, mapped_column
 
+from countersign.platform.columns import Tenant, bigint, created, word
 from countersign.platform.db import Table
 from countersign.platform.ids import new_id
-from countersign.platform.tables import Tenant, bigint, created, word
 
 UsageKind = Literal["chat", "embedding"]
 

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from sqlalchemy.orm import Mapped
 
+from countersign.platform.columns import Tenant, citext, created
 from countersign.platform.db import Table
-from countersign.platform.tables import Tenant, citext, created
 
 
 class Person(Tenant, Table):

@@ -16,12 +16,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Session
 
 from countersign.platform.db import TenantSession
-from countersign.platform.tables import AuditEvent
 
 TIMELINE_FORMAT = "countersign.timeline/1"
 CHECKPOINT_FORMAT = "countersign.checkpoint/1"
@@ -76,6 +74,13 @@ _HEADS = sql(
         WHERE organization_id = changed.organization_id AND stream_id = changed.stream_id
         ORDER BY seq DESC LIMIT 1) AS head
     ORDER BY changed.stream_id
+    """
+)
+_STREAM = sql(
+    """
+    SELECT canonical_text, hash FROM audit_events
+    WHERE organization_id = :organization_id AND stream_id = :stream_id
+    ORDER BY seq
     """
 )
 
@@ -310,12 +315,8 @@ def export(
     for body in bodies:
         if body.text is not None or body.commitment not in listed:
             listed[body.commitment] = body
-    events = session.execute(
-        select(AuditEvent.canonical_text, AuditEvent.hash)
-        .where(AuditEvent.organization_id == session.organization_id)
-        .where(AuditEvent.stream_id == stream_id)
-        .order_by(AuditEvent.seq)
-    )
+    own = {"organization_id": session.organization_id, "stream_id": stream_id}
+    events = session.execute(_STREAM, own)
     return {
         "format": TIMELINE_FORMAT,
         "organization_id": str(session.organization_id),

@@ -11,21 +11,35 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from math import ceil
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, select, text, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Mapped, Session
 
 from countersign.platform import clock, queues
-from countersign.platform.db import Database, TenantSession
+from countersign.platform.columns import Tenant, created, json, timestamp
+from countersign.platform.db import Database, Table, TenantSession
 from countersign.platform.log import logger
-from countersign.platform.tables import OutboxRow
 
 CHECK_AFTER_SECONDS = 60
 _URL = "_queue_url"
 GRACE = timedelta(seconds=30)
 _SWEEP = 100
 _FARTHEST = timedelta(seconds=queues.MAX_DELAY_SECONDS)
+
+
+class OutboxRow(Tenant, Table):
+    """A queue message promised by a committed transaction and not yet known to be published."""
+
+    __tablename__ = "outbox"
+
+    queue: Mapped[str]
+    body: Mapped[dict[str, Any]] = json()
+    not_before: Mapped[datetime] = timestamp()
+    created_at: Mapped[datetime] = created()
+
+
 _KEY = tuple_(OutboxRow.organization_id, OutboxRow.id)
 
 

@@ -1,82 +1,24 @@
-"""Tables of the platform room, and the two columns that begin every tenant table.
+"""Tables of the platform room but the outbox's, which stands in `outbox.py`: each of these is used
+by one function or two, and a function maps only what it uses.
 
-Mapped tables declare no foreign keys: those stand in the migrations alone, so that a function maps
-only the rooms it uses (docs/adr/0003-foreign-keys-in-migrations.md).
-
-No room's tables postpone their annotations: SQLAlchemy would parse the text of each at every start.
+Mapped tables declare no foreign keys: those stand in the migrations alone, for the same reason
+(docs/adr/0003-foreign-keys-in-migrations.md).
 """
 
 from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, LargeBinary, Text, func
-from sqlalchemy.dialects.postgresql import ARRAY, CITEXT, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from countersign.platform.columns import Tenant, created, json, timestamp, word
 from countersign.platform.db import Table
-from countersign.platform.ids import new_id
+from countersign.platform.outbox import OutboxRow
+
+__all__ = ["AuditCheckpoint", "AuditEvent", "IdempotencyKey", "JobRun", "OutboxRow"]
 
 JobType = Literal["crawl", "ingest_goldens", "corrections_sync"]
 JobStatus = Literal["queued", "running", "succeeded", "failed"]
-
-
-def citext(**options: Any) -> Mapped[Any]:
-    """A text column that compares without regard to case."""
-    return mapped_column(CITEXT, **options)
-
-
-def timestamp(**options: Any) -> Mapped[Any]:
-    """A `timestamptz` column."""
-    return mapped_column(DateTime(timezone=True), **options)
-
-
-def created() -> Mapped[Any]:
-    """When the row was made, by the database's clock."""
-    return timestamp(server_default=func.now())
-
-
-def json(name: str | None = None, **options: Any) -> Mapped[Any]:
-    """A `jsonb` column; the database refuses more than 64 KB."""
-    return mapped_column(name, JSONB, **options)
-
-
-def word(**options: Any) -> Mapped[Any]:
-    """A text column of enumerated values: the database's CHECK holds the same list."""
-    return mapped_column(Text, **options)
-
-
-def words(**options: Any) -> Mapped[Any]:
-    """A `text[]` column."""
-    return mapped_column(ARRAY(Text), **options)
-
-
-def blob(**options: Any) -> Mapped[Any]:
-    """A `bytea` column."""
-    return mapped_column(LargeBinary, **options)
-
-
-def bigint(**options: Any) -> Mapped[Any]:
-    """A 64-bit integer column."""
-    return mapped_column(BigInteger, **options)
-
-
-class Tenant:
-    """The key of every tenant table: the organization first, so that every index is led by it."""
-
-    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
-    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
-
-
-class OutboxRow(Tenant, Table):
-    """A queue message promised by a committed transaction and not yet known to be published."""
-
-    __tablename__ = "outbox"
-
-    queue: Mapped[str]
-    body: Mapped[dict[str, Any]] = json()
-    not_before: Mapped[datetime] = timestamp()
-    created_at: Mapped[datetime] = created()
 
 
 class AuditEvent(Table):
