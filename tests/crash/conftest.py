@@ -30,6 +30,7 @@ def explore(
 
     def make(act: Act) -> Explorer:
         made.append(Explorer(act, crash_database, monkeypatch))
+        made[-1].begin()
         return made[-1]
 
     # Of what is logged when things go wrong on purpose, nobody reads a line.

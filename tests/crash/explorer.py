@@ -59,21 +59,21 @@ class Explorer:
         self._start = datetime.now(UTC) + timedelta(minutes=15)
         self.stage: Stage
         self.end: Record | None = None
-        self._play_what_was_before()
+
+    def begin(self) -> None:
+        """Play what came before the act, and the act once without trouble, for its end."""
+        for before in self._act.before:
+            self._perform(before)
+            self._before, self._start = self.stage.outside, self.stage.now()
+        self._ground.mark()
         wrong = self.play()
         assert not wrong, f"the act goes wrong by itself: {wrong}"
-        self.end = None if act.is_race else read(self.stage)
+        self.end = None if self._act.is_race else read(self.stage)
 
     def close(self) -> None:
         """End what was started."""
         self._product.close()
         self._ground.close()
-
-    def _play_what_was_before(self) -> None:
-        for before in self._act.before:
-            self._perform(before)
-            self._before, self._start = self.stage.outside, self.stage.now()
-        self._ground.mark()
 
     def explore(self, kinds: Collection[Kind] = KINDS) -> Iterator[Finding]:
         """Make each trouble that makes sense, in a run of its own; yields what was wrong."""

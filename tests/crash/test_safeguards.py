@@ -22,7 +22,6 @@ from countersign.drafting import requests
 from countersign.platform import clock, idempotency, outbox, queues
 from countersign.platform.db import TenantSession
 from countersign.platform.outbox import Outbox
-from countersign.platform.tables import OutboxRow
 from local.providers.twilio import refusal
 from tests.conftest import TestDatabase
 from tests.crash import edges
@@ -41,7 +40,7 @@ def no_outbox_row(patch: Patch) -> None:
     def remember(
         session: TenantSession, queue: str, body: queues.Body, not_before: datetime | None = None
     ) -> None:
-        row = OutboxRow(queue=queue, body=body, not_before=not_before or clock.now())
+        row = outbox.OutboxRow(queue=queue, body=body, not_before=not_before or clock.now())
         row.organization_id, row.id = session.organization_id, UUID(int=0)
         session.info.setdefault("outbox", []).append(row)
 
