@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
+from countersign import start
 from countersign.drafting.api import OPERATIONS
 from countersign.identity.access import Access
 from countersign.platform.db import database
@@ -35,3 +36,6 @@ def lambda_handler(event: dict[str, Any], context: object) -> Response:
         return _access().answer(OPERATIONS, event)
     except Exception as error:
         return api_problem(error)
+
+
+start.over()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from countersign import start
 from countersign.drafting.working import work
 from countersign.drafting.writing import Writer
 from countersign.models import ModelSettings, chat_model, embedding_model
@@ -38,3 +39,6 @@ def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 def _draft(body: queues.Body) -> None:
     outbox, writer = _ready()
     work(outbox, writer, UUID(body["organization_id"]), UUID(body["draft_request_id"]))
+
+
+start.over()

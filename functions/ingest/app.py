@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
+from countersign import start
 from countersign.drafting.ingestion import ingest
 from countersign.platform import queues
 from countersign.platform.db import database
@@ -30,3 +31,6 @@ def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer an SQS event with the messages that are to come back."""
     settings, outbox = _ready()
     return queues.batch_answer(ingest(outbox, queues.records(event), settings.raw_bucket))
+
+
+start.over()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from countersign import start
 from countersign.platform.settings import load
 from migrations import events
 from migrations.actions import Settings, perform
@@ -18,3 +19,6 @@ def _ready() -> Settings:
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Do what the event's "action" names; `migrations.events` has the events."""
     return perform(events.parse(event), _ready())
+
+
+start.over()

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
+from countersign import start
 from countersign.channels.sending import SendingSettings
 from countersign.conversations.delivering import deliver
 from countersign.platform import queues
@@ -41,3 +42,6 @@ def _deliver(body: queues.Body) -> None:
     if state == "unknown":
         with single_metric("UnknownSends", MetricUnit.Count, 1):
             pass
+
+
+start.over()

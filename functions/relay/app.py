@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass
 from typing import Any
 
+from countersign import start
 from countersign.platform import checkpoints, clock, idempotency, queues
 from countersign.platform.db import Database, database
 from countersign.platform.outbox import Outbox, queue_urls
@@ -36,3 +37,6 @@ def lambda_handler(event: dict[str, Any], context: object) -> None:
         with store.system() as session:
             idempotency.forget(session, clock.now())
         checkpoints.take(store, settings.audit_bucket, clock.now())
+
+
+start.over()

@@ -7,6 +7,7 @@ from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
+from countersign import start
 from countersign.channels.messages import WebhookRequest
 from countersign.channels.receiving import ReceivingSettings, receive
 from countersign.platform import clock
@@ -57,3 +58,6 @@ def _count(error: Exception) -> None:
     logger.warning("a webhook was refused", code=code)
     with single_metric("WebhooksRefused", MetricUnit.Count, 1) as metric:
         metric.add_dimension("code", code)
+
+
+start.over()

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,12 +16,18 @@ from tests.handlers import libraries
 from tools import built
 from tools.environment import ROOT
 
+COLLECTOR = "import gc; print(json.dumps([gc.isenabled(), gc.get_freeze_count()]))"
 LIST = "print(json.dumps([getattr(m, '__file__', None) or '' for m in [*sys.modules.values()]]))"
 
 
 def loaded(code: built.Code, statement: str) -> set[str]:
     """The third-party packages that are loaded after a statement, in a fresh interpreter."""
-    program = f"import json, sys; sys.path[:0] = sys.argv[1:]; {statement}; {LIST}"
+    return libraries.packages(code, printed(code, f"{statement}; {LIST}"))
+
+
+def printed(code: built.Code, statements: str) -> Any:
+    """The JSON that statements print where a function runs."""
+    program = f"import json, sys; sys.path[:0] = sys.argv[1:]; {statements}"
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-B", "-c", program, *map(str, code.folders)],
         capture_output=True,
@@ -28,12 +35,23 @@ def loaded(code: built.Code, statement: str) -> set[str]:
         check=True,
         env={"PATH": os.defpath},
     )
-    return libraries.packages(code, json.loads(done.stdout))
+    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("name", sorted(built.functions()))
 def test_a_start_loads_just_what_it_may(name: str) -> None:
     assert loaded(built.functions()[name], "import app") == libraries.AT_START[name]
+
+
+@pytest.mark.parametrize("name", sorted(built.functions()))
+def test_the_collector_rests_during_a_start_and_works_after_it(name: str) -> None:
+    code = built.functions()[name]
+    watch = "import gc; runs = []; gc.callbacks.append(lambda *run: runs.append(run))"
+    late = "import countersign.start; del runs[:]; import app; runs = len(runs)"
+    assert printed(code, f"{watch}; {late}; print(json.dumps(runs))") == 0
+    works, set_aside = printed(code, f"import app; {COLLECTOR}")
+    assert works
+    assert set_aside > 10_000
 
 
 def test_a_provider_costs_nothing_before_its_first_webhook() -> None:
