@@ -20,6 +20,11 @@ COLLECTOR = "import gc; print(json.dumps([gc.isenabled(), gc.get_freeze_count()]
 LIST = "print(json.dumps([getattr(m, '__file__', None) or '' for m in [*sys.modules.values()]]))"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _built() -> None:
+    assert built.faults() == []
+
+
 def loaded(code: built.Code, statement: str) -> set[str]:
     """The third-party packages that are loaded after a statement, in a fresh interpreter."""
     return libraries.packages(code, printed(code, f"{statement}; {LIST}"))
