@@ -26,7 +26,7 @@ from countersign.channels.sending import SendingSettings
 from countersign.channels.tables import Channel
 from countersign.conversations.delivering import deliver
 from countersign.conversations.tables import Conversation
-from countersign.drafting import approvals, revision
+from countersign.drafting import approvals, overtaking, revision
 from countersign.drafting.ingestion import ingest
 from countersign.drafting.tables import Draft
 from countersign.drafting.working import work
@@ -286,6 +286,7 @@ class Path:
             deliver(
                 self.outbox,
                 SENDING_SETTINGS,
+                overtaking.stopped,
                 UUID(body["organization_id"]),
                 UUID(body["delivery_id"]),
                 body.get("look_up"),

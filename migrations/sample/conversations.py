@@ -139,7 +139,7 @@ def _draft(
     ).one()
     at = request.not_before + timedelta(seconds=3)
     conversation = locking.lock(session, request.conversation_id)
-    job = requests.claim(session, request.id, at)
+    job = requests.claim(session, conversation, request.id, at)
     assert job is not None
     source = _source(session, sample.quote, source_url)
     written = Written(sample.draft, [source], None, None, MODEL_KEY, ())

@@ -18,6 +18,7 @@ from countersign.channels.providers import api, twilio
 from countersign.channels.sending import SendingSettings
 from countersign.channels.tables import Delivery
 from countersign.conversations import locking, outbound
+from countersign.conversations.delivering import Stopped
 from countersign.drafting import requests
 from countersign.platform import clock, idempotency, outbox, queues
 from countersign.platform.db import TenantSession
@@ -75,7 +76,12 @@ def no_attempt_before_the_call(patch: Patch) -> None:
     """Claim, call and settle in one transaction."""
 
     def deliver(
-        outbox: Outbox, settings: SendingSettings, organization_id: UUID, delivery_id: UUID, *_: Any
+        outbox: Outbox,
+        settings: SendingSettings,
+        stopped: Stopped,
+        organization_id: UUID,
+        delivery_id: UUID,
+        *_: Any,
     ) -> None:
         with outbox.transaction(organization_id) as session:
             conversation = locking.lock_of_delivery(session, delivery_id)

@@ -26,6 +26,8 @@ from countersign.channels.tables import Channel, Delivery, DeliveryAttempt
 from countersign.conversations import locking, outbound
 from countersign.conversations.delivering import deliver
 from countersign.conversations.tables import Conversation, Message, Notification
+from countersign.drafting import overtaking
+from countersign.drafting.tables import Draft, DraftAction, DraftRequest, LearningSample
 from countersign.people import directory
 from countersign.platform import clock, queues
 from countersign.platform.errors import Conflict, NotFound, Unavailable
@@ -72,8 +74,14 @@ class Ledger:
         self.patch.setattr(sending, "look_up", lambda claim, settings: list(remaining.pop(0)))
 
     def deliver(self, look_up: int | None = None) -> str | None:
+        organization_id = self.path.tenant.organization_id
         return deliver(
-            self.path.outbox, SENDING_SETTINGS, self.path.tenant.organization_id, self.id, look_up
+            self.path.outbox,
+            SENDING_SETTINGS,
+            overtaking.stopped,
+            organization_id,
+            self.id,
+            look_up,
         )
 
     def tell(self, status: str, attempt_id: UUID | None = None, **values: str) -> bool:
@@ -423,6 +431,44 @@ def test_a_suppressed_recipient_is_not_written_to(ledger: Ledger) -> None:
     ledger.answers()
     assert ledger.deliver() == "cancelled"
     assert ledger.row.reason_code == "suppressed"
+
+
+def test_what_is_stopped_at_the_hand_over_is_as_if_it_had_not_been_approved(ledger: Ledger) -> None:
+    path, recipient = ledger.path, ledger.row.recipient
+    with path.tenant_session() as session:
+        directory.suppress(session, recipient, "opted_out")
+    assert ledger.deliver() == "cancelled"
+    with path.tenant_session() as session:
+        assert session.scalars(select(Draft.status)).all() == ["superseded"]
+        assert session.scalars(select(DraftAction.revoked_at)).one() is not None
+        assert session.scalars(select(LearningSample)).all() == []
+        assert session.scalars(select(Message.cancelled_at).order_by(Message.id)).all()[-1]
+        (told,) = session.scalars(
+            select(Notification).where(Notification.type == "delivery_cancelled")
+        )
+        assert told.user_id == path.tenant.principal.user_id
+        assert told.payload["reason_code"] == "suppressed"
+    assert ledger.waits
+    path.draft()
+    with path.tenant_session() as session:
+        newest = select(DraftRequest).order_by(DraftRequest.revision.desc()).limit(1)
+        request = session.scalars(newest).one()
+        assert (request.revision, request.status, request.reason) == (2, "abstained", "suppressed")
+
+
+def test_what_was_taken_back_and_yet_arrived_is_the_latest_again(ledger: Ledger) -> None:
+    ledger.answers(Throttled(None, "HTTP 502", may_have_arrived=True))
+    ledger.deliver()
+    row = ledger.row
+    with ledger.path.tenant_session() as session:
+        directory.suppress(session, row.recipient, "opted_out")
+    ledger.now += timedelta(hours=1)
+    assert ledger.deliver() == "cancelled"
+    assert ledger.tell("delivered")
+    with ledger.path.tenant_session() as session:
+        conversation = session.scalars(select(Conversation)).one()
+        assert conversation.latest_message_id == row.message_id
+    assert not ledger.waits
 
 
 def test_who_opted_out_is_not_written_to_again(ledger: Ledger) -> None:

@@ -12,10 +12,15 @@ import pytest
 from sqlalchemy import select
 
 from countersign.channels.envelope import Envelope, to_message
+from countersign.channels.messages import Consent, InboundMessage
+from countersign.channels.providers import provider_module
 from countersign.channels.tables import WebhookDelivery
 from countersign.conversations.tables import Conversation, Message, Participant
+from countersign.drafting import intake
 from countersign.drafting.ingestion import ingest
+from countersign.drafting.intake import Webhook
 from countersign.drafting.tables import DraftRequest
+from countersign.people import directory
 from countersign.people.tables import Person
 from countersign.platform.db import Database, engine
 from countersign.platform.outbox import Outbox
@@ -159,3 +164,30 @@ def _receive_alone(database: TestDatabase, envelopes: Sequence[Envelope]) -> lis
     failed = ingest(Outbox(own, world.QUEUE_URLS), records, "")
     own.engine.dispose()
     return failed
+
+
+def test_who_says_stop_is_not_written_to_until_they_say_start(
+    database: TestDatabase, tenant: Tenant, memory_queues: MemoryQueues
+) -> None:
+    """Their STOP stops what was on its way, as any newer message does, and asks for no answer."""
+
+    def say(consent: Consent, number: int) -> None:
+        webhook = tenant.webhook(consent, message_id=str(number))
+        (event,) = provider_module("api").parse(webhook.request)
+        assert isinstance(event, InboundMessage)
+        told = dataclasses.replace(event, consent=consent)
+        with database.app_rw.tenant(tenant.organization_id) as session:
+            intake.take_in(session, [Webhook(webhook, [told])], webhook.request.received_at)
+
+    def is_suppressed() -> bool:
+        with database.app_rw.tenant(tenant.organization_id) as session:
+            return directory.is_suppressed(session, "Ada@example.com")
+
+    say("opted_out", 1)
+    assert is_suppressed()
+    say("opted_in", 2)
+    assert not is_suppressed()
+    with database.app_rw.tenant(tenant.organization_id) as session:
+        directory.suppress(session, "ada@example.com", "complained")
+    say("opted_in", 3)
+    assert is_suppressed()

@@ -214,6 +214,26 @@ def test_a_whatsapp_message_with_pictures() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("form", "consent"),
+    [
+        ({"Body": " stop\n"}, "opted_out"),
+        ({"Body": "OptOut"}, "opted_out"),
+        ({"Body": "UNSTOP"}, "opted_in"),
+        ({"Body": "Stop please"}, None),
+        ({"Body": "basta", "OptOutType": "STOP"}, "opted_out"),
+        ({"Body": "Hola", "OptOutType": "START"}, "opted_in"),
+        ({"Body": "STOP", "OptOutType": "HELP"}, None),
+        ({"Body": "STOP", "From": "whatsapp:+15550199"}, None),
+        ({"Body": "ALTO", "From": "whatsapp:+15550199", "OptOutType": "STOP"}, "opted_out"),
+    ],
+)
+def test_a_keyword_says_whether_to_write_again(form: dict[str, str], consent: str | None) -> None:
+    (message,) = twilio.parse(request({**INBOUND, **form}))
+    assert isinstance(message, InboundMessage)
+    assert message.consent == consent
+
+
 def test_a_character_that_postgres_cannot_store_is_replaced() -> None:
     (message,) = twilio.parse(request({**INBOUND, "Body": "a\0b"}))
     assert isinstance(message, InboundMessage)

@@ -245,7 +245,7 @@ def _fail(
 ) -> Delivery:
     delivery.status, delivery.reason_code, delivery.reason = "failed", code, reason
     if code in _provider(session, delivery).OPTED_OUT:
-        directory.suppress(session, delivery.recipient, "opted_out")
+        directory.suppress(session, delivery.recipient, directory.OPTED_OUT)
     return delivery
 
 

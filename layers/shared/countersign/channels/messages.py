@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 Status: TypeAlias = Literal["sent", "delivered", "failed"]
+Consent: TypeAlias = Literal["opted_out", "opted_in"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,8 @@ class InboundMessage:
     """A message to us. Addresses are the provider's own, such as `+15550100` or `whatsapp:+1555…`.
 
     `provider_event_id` is the same for each telling of one event; `external_id` names the message
-    and `conversation_external_id` the conversation, both within the channel.
+    and `conversation_external_id` the conversation, both within the channel. `consent` is what the
+    provider itself takes the message to say, so that it refuses, or no longer, what we send.
     """
 
     provider_event_id: str
@@ -48,6 +50,7 @@ class InboundMessage:
     text: str
     sent_at: datetime
     media: tuple[Media, ...] = ()
+    consent: Consent | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 

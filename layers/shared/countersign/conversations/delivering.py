@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
+from typing import TypeAlias
 from uuid import UUID
 
 from countersign.channels import deliveries, sending
@@ -10,14 +12,19 @@ from countersign.channels.deliveries import Claim
 from countersign.channels.sending import SendingSettings
 from countersign.channels.tables import Delivery, DeliveryState
 from countersign.conversations import locking, outbound
+from countersign.conversations.tables import Conversation
 from countersign.platform import clock
 from countersign.platform.db import TenantSession
 from countersign.platform.outbox import Outbox
+
+Stopped: TypeAlias = Callable[[TenantSession, Conversation, Delivery, datetime], None]
+"""What a later room does about a delivery that was cancelled when it was to be handed over."""
 
 
 def deliver(
     outbox: Outbox,
     settings: SendingSettings,
+    stopped: Stopped,
     organization_id: UUID,
     delivery_id: UUID,
     look_up: int | None = None,
@@ -30,7 +37,8 @@ def deliver(
         conversation = locking.lock_of_delivery(session, delivery_id)
         claimed = deliveries.claim(session, delivery_id, clock.now(), look_up)
         if isinstance(claimed, Delivery):
-            outbound.record_outcome(session, conversation, claimed, clock.now())
+            record = stopped if claimed.status == "cancelled" else outbound.record_outcome
+            record(session, conversation, claimed, clock.now())
     if not isinstance(claimed, Claim):
         return claimed.status if claimed else None
     settle = _call(claimed, settings)

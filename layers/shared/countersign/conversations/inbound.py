@@ -13,7 +13,7 @@ from uuid import UUID
 
 from sqlalchemy.dialects.postgresql import insert
 
-from countersign.channels.messages import InboundMessage
+from countersign.channels.messages import Consent, InboundMessage
 from countersign.channels.tables import Channel
 from countersign.conversations.tables import Attachment, Conversation, Message, Participant
 from countersign.people import directory
@@ -104,7 +104,9 @@ def receive(
             conversation = conversations[arrival.thread]
             _wait_for_us(conversation, message, now)
             _attach(session, message, arrival.message)
-            received.append(Received(conversation, message, _recorded(conversation, message)))
+            _heed(session, arrival.message)
+            event = _recorded(conversation, message, arrival.message.consent)
+            received.append(Received(conversation, message, event))
     return received
 
 
@@ -182,14 +184,22 @@ def _attach(session: TenantSession, message: Message, inbound: InboundMessage) -
         )
 
 
-def _recorded(conversation: Conversation, message: Message) -> audit.Event:
+def _heed(session: TenantSession, inbound: InboundMessage) -> None:
+    if inbound.consent == "opted_out":
+        directory.suppress(session, inbound.sender, directory.OPTED_OUT)
+    elif inbound.consent == "opted_in":
+        directory.opt_in(session, inbound.sender)
+
+
+def _recorded(conversation: Conversation, message: Message, consent: Consent | None) -> audit.Event:
+    data = {
+        "message_id": str(message.id),
+        "channel_id": str(conversation.channel_id),
+        "external_id": message.external_id,
+        "body_commitment": audit.commitment(message.body_salt, message.body_text),
+    }
+    if consent:
+        data["consent"] = consent
     return audit.Event(
-        "message.received",
-        audit.Actor("customer", str(conversation.person_id)),
-        {
-            "message_id": str(message.id),
-            "channel_id": str(conversation.channel_id),
-            "external_id": message.external_id,
-            "body_commitment": audit.commitment(message.body_salt, message.body_text),
-        },
+        "message.received", audit.Actor("customer", str(conversation.person_id)), data
     )

@@ -75,23 +75,27 @@ def _add_message(
 def take_back(
     session: TenantSession, conversation: Conversation, message_id: UUID, now: datetime
 ) -> None:
-    """Hide a message that was never handed over: the conversation is as if it had not been said.
-
-    It waits for us again unless an earlier message of ours, gone out, is now the latest.
-    """
+    """Hide a message that was never handed over: the conversation is as if it had not been said."""
     message = session.get_one(Message, (session.organization_id, message_id))
     message.cancelled_at = now
+    _find_latest(session, conversation, now)
+
+
+def _find_latest(session: TenantSession, conversation: Conversation, now: datetime) -> None:
+    """Say again which message is the latest; it waits for us unless that is ours and gone out.
+
+    Ids tell the order: they are made under the conversation's lock, times before it.
+    """
     session.flush()
     said = _newest_said(session, conversation.id)
-    inbound_at = conversation.latest_inbound_at
-    if said is None or (inbound_at and inbound_at >= said.sent_at):
-        conversation.latest_message_id = conversation.latest_inbound_message_id
-        conversation.last_message_at = inbound_at
-        waits = inbound_at is not None
+    heard, heard_at = conversation.latest_inbound_message_id, conversation.latest_inbound_at
+    if said is None or (heard and heard > said.id):
+        conversation.latest_message_id, conversation.last_message_at = heard, heard_at
+        waits = heard is not None
     else:
         conversation.latest_message_id, conversation.last_message_at = said.id, said.sent_at
         waits = said.status in ("failed", "unknown")
-    since = conversation.waiting_since or inbound_at or now
+    since = conversation.waiting_since or heard_at or now
     conversation.waiting_since = since if waits else None
 
 
@@ -128,18 +132,19 @@ def record_outcome(
         conversation.status, conversation.snoozed_until = "open", None
         conversation.waiting_since = conversation.waiting_since or now
         notify_author(session, delivery, f"delivery_{delivery.status}")
-    elif delivery.status == "cancelled" and delivery.message_id:
-        take_back(session, conversation, delivery.message_id, now)
-        notify_author(session, delivery, "delivery_cancelled")
     else:
-        went_out(session, conversation, delivery)
+        went_out(session, conversation, delivery, now)
 
 
-def went_out(session: TenantSession, conversation: Conversation, delivery: Delivery) -> None:
+def went_out(
+    session: TenantSession, conversation: Conversation, delivery: Delivery, now: datetime
+) -> None:
     """The customer has it, whatever we thought before: show it, and wait for it no longer."""
     message = session.get_one(Message, (session.organization_id, delivery.message_id))
-    message.cancelled_at = None
-    if conversation.latest_message_id == message.id:
+    if message.cancelled_at:
+        message.cancelled_at = None
+        _find_latest(session, conversation, now)
+    elif conversation.latest_message_id == message.id:
         conversation.waiting_since = None
 
 

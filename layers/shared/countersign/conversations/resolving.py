@@ -33,7 +33,7 @@ def resolve(
         raise NotFound("There is no such delivery here.") from None
     delivery = deliveries.resolve(session, delivery_id, outcome, now)
     if outcome != "failed":
-        outbound.went_out(session, conversation, delivery)
+        outbound.went_out(session, conversation, delivery, now)
     data = {
         "delivery_id": str(delivery.id),
         "message_id": str(delivery.message_id),

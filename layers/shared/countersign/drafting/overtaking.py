@@ -9,8 +9,9 @@ from uuid import UUID
 from sqlalchemy import delete, select, update
 
 from countersign.channels import deliveries
+from countersign.channels.tables import Delivery
 from countersign.conversations import outbound
-from countersign.conversations.tables import Conversation
+from countersign.conversations.tables import Conversation, Message
 from countersign.drafting import requests
 from countersign.drafting.tables import Draft, DraftAction, DraftStatus, LearningSample
 from countersign.platform import audit
@@ -31,15 +32,46 @@ def overtake(
     for superseded, conversation_id in requests.supersede_drafts(session, by_id):
         events[conversation_id].append(_superseded(superseded, reason))
     for delivery in deliveries.cancel_queued(session, by_id, reason):
-        assert delivery.message_id
         assert delivery.conversation_id
-        outbound.take_back(session, by_id[delivery.conversation_id], delivery.message_id, now)
-        outbound.notify_author(session, delivery, "delivery_cancelled")
-        stopped = [_cancelled(delivery.id, delivery.message_id, reason)]
-        draft_id = revoke_approval(session, delivery.message_id, "superseded", now)
-        stopped += [_superseded(draft_id, reason)] if draft_id else []
-        events[delivery.conversation_id] += stopped
+        events[delivery.conversation_id] += _stop(
+            session, by_id[delivery.conversation_id], delivery, reason, now
+        )
     return events
+
+
+def stopped(
+    session: TenantSession, conversation: Conversation, delivery: Delivery, now: datetime
+) -> None:
+    """Follow a delivery that was cancelled when it was to be handed over.
+
+    What was approved is superseded; another request is made, which says why there is no draft for
+    as long as the reason lasts.
+    """
+    assert delivery.reason_code
+    events = _stop(session, conversation, delivery, delivery.reason_code, now)
+    audit.append(session, conversation.id, events, now)
+    latest = conversation.latest_inbound_message_id
+    if latest and latest == conversation.latest_message_id:
+        trigger = session.get_one(Message, (session.organization_id, latest))
+        revision = requests.next_revision(session, latest)
+        requests.open_requests(session, [trigger], now, revision)
+
+
+def _stop(
+    session: TenantSession,
+    conversation: Conversation,
+    delivery: Delivery,
+    reason: str,
+    now: datetime,
+) -> list[audit.Event]:
+    """What follows from a cancelled delivery: its message is hidden, its author told, its draft
+    superseded. Returns the events."""
+    assert delivery.message_id
+    outbound.take_back(session, conversation, delivery.message_id, now)
+    outbound.notify_author(session, delivery, "delivery_cancelled")
+    events = [_cancelled(delivery.id, delivery.message_id, reason)]
+    draft_id = revoke_approval(session, delivery.message_id, "superseded", now)
+    return events + ([_superseded(draft_id, reason)] if draft_id else [])
 
 
 def answered(session: TenantSession, conversation: Conversation) -> list[audit.Event]:

@@ -13,9 +13,10 @@ from uuid import UUID
 
 from sqlalchemy import func, select, update
 
-from countersign.conversations.tables import Message
+from countersign.conversations.tables import Conversation, Message
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.identity.preferences import preferences
+from countersign.people import directory
 from countersign.platform import audit, outbox
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import NotFound, Unavailable
@@ -99,7 +100,9 @@ def conversation_of(session: TenantSession, request_id: UUID) -> UUID:
     return found
 
 
-def claim(session: TenantSession, request_id: UUID, now: datetime) -> Job | None:
+def claim(
+    session: TenantSession, conversation: Conversation, request_id: UUID, now: datetime
+) -> Job | None:
     """Lease a request that is due; None where there is nothing to do (any more, or yet).
 
     Raises `Unavailable` while another worker holds the lease: the queue tries again.
@@ -114,6 +117,9 @@ def claim(session: TenantSession, request_id: UUID, now: datetime) -> Job | None
         raise Unavailable("Another worker is drafting this.")
     if request.attempts >= MAX_ATTEMPTS:
         end(session, request, "failed", "too_many_attempts", now)
+        return None
+    if directory.is_suppressed(session, conversation.customer_address):
+        end(session, request, "abstained", "suppressed", now)
         return None
     if _spent_today(session, now) >= preferences(session).daily_model_budget_microusd:
         end(session, request, "abstained", "daily_budget_spent", now)

@@ -18,8 +18,8 @@ def work(outbox: Outbox, writer: Writer, organization_id: UUID, request_id: UUID
     Raises `Unavailable` while another worker holds the request, `NotFound` if there is none.
     """
     with outbox.transaction(organization_id) as session:
-        locking.lock(session, requests.conversation_of(session, request_id))
-        job = requests.claim(session, request_id, clock.now())
+        conversation = locking.lock(session, requests.conversation_of(session, request_id))
+        job = requests.claim(session, conversation, request_id, clock.now())
     if job is None:
         return
     try:

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from itertools import groupby
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from countersign.people.tables import Person, Suppression
 from countersign.platform.db import TenantSession
 from countersign.platform.ids import new_id
+
+OPTED_OUT = "opted_out"
+"""The reason of a suppression that the person asked for, and may take back."""
 
 _PHONE = re.compile(r"\+[1-9]\d{6,14}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
@@ -74,7 +77,7 @@ def is_suppressed(session: TenantSession, address: str) -> bool:
     found = session.scalar(
         select(Suppression.id)
         .where(Suppression.organization_id == session.organization_id)
-        .where(Suppression.address == bare(address))
+        .where(Suppression.address == _known_as(address))
     )
     return found is not None
 
@@ -82,6 +85,19 @@ def is_suppressed(session: TenantSession, address: str) -> bool:
 def suppress(session: TenantSession, address: str, reason: str) -> None:
     """Note that `address` must not be written to; the first reason stays."""
     row = insert(Suppression).values(
-        organization_id=session.organization_id, id=new_id(), address=bare(address), reason=reason
+        organization_id=session.organization_id,
+        id=new_id(),
+        address=_known_as(address),
+        reason=reason,
     )
     session.execute(row.on_conflict_do_nothing(constraint="uq_suppressions_address"))
+
+
+def opt_in(session: TenantSession, address: str) -> None:
+    """Note that who opted out wants to be written to again; any other suppression stays."""
+    session.execute(
+        delete(Suppression)
+        .where(Suppression.organization_id == session.organization_id)
+        .where(Suppression.address == _known_as(address))
+        .where(Suppression.reason == OPTED_OUT)
+    )

@@ -22,6 +22,7 @@ from urllib3.exceptions import HTTPError
 
 from countersign.channels.messages import (
     Accepted,
+    Consent,
     DeliveryStatus,
     InboundMessage,
     Media,
@@ -63,6 +64,13 @@ _CHANNEL_FIELDS = (
     "OriginalRepliedMessageSid",
     "WaId",
 )
+_OPT_OUT_TYPES: dict[str, Consent] = {"STOP": "opted_out", "START": "opted_in"}
+_KEYWORDS: dict[str, Consent] = {
+    **dict.fromkeys(
+        ("STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT", "REVOKE", "OPTOUT"), "opted_out"
+    ),
+    **dict.fromkeys(("START", "UNSTOP", "YES"), "opted_in"),
+}
 _STATUS: dict[str, Status] = {
     "accepted": "sent",
     "scheduled": "sent",
@@ -153,8 +161,21 @@ def _message(form: dict[str, str], request: WebhookRequest) -> InboundMessage:
         text=form.get("Body", ""),
         sent_at=request.received_at,
         media=tuple(_media(form)),
+        consent=_consent(form),
         metadata={name: form[name] for name in _CHANNEL_FIELDS if form.get(name)},
     )
+
+
+def _consent(form: dict[str, str]) -> Consent | None:
+    """What Twilio did on hearing a keyword, which is the whole of the text.
+
+    It says so only of services with keywords of their own; its default ones are for SMS.
+    https://help.twilio.com/articles/223134027 and https://help.twilio.com/articles/31560110671259
+    """
+    if "OptOutType" in form:
+        return _OPT_OUT_TYPES.get(form["OptOutType"])
+    is_sms = not form["From"].startswith(_WHATSAPP)
+    return _KEYWORDS.get(form.get("Body", "").strip().upper()) if is_sms else None
 
 
 def _media(form: dict[str, str]) -> Iterator[Media]:
