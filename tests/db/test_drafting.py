@@ -17,8 +17,14 @@ from countersign.drafting.working import work
 from countersign.drafting.writing import Writer
 from countersign.identity.tables import OrganizationSettings
 from countersign.knowledge.tables import Document
-from countersign.models import ChatAnswer
-from countersign.models.errors import ModelError, ModelRefused, ModelThrottled, ModelUnavailable
+from countersign.models import ChatAnswer, Embeddings
+from countersign.models.errors import (
+    ModelError,
+    ModelMalformed,
+    ModelRefused,
+    ModelThrottled,
+    ModelUnavailable,
+)
 from countersign.models.tables import ModelUsage
 from countersign.platform import clock
 from countersign.platform.errors import NotFound, Stale, Unavailable
@@ -116,6 +122,48 @@ def test_what_calls_cost_is_noted(path: Path) -> None:
     # 1,000 tokens at $1 a million and 100 at $2; 10 at 10 cents.
     assert (usage["chat"].cost_microusd, usage["embedding"].cost_microusd) == (1200, 1)
     assert usage["chat"].subject_id == request(path).id
+
+
+@pytest.mark.parametrize(
+    ("error", "costs"),
+    [
+        (ModelMalformed("Cut off.").billed(1000, 100), {"chat": 1200, "embedding": 1}),
+        (ModelRefused("Declined.").billed(1000), {"chat": 1000, "embedding": 1}),
+        (ModelUnavailable("503"), {"embedding": 1}),
+    ],
+)
+def test_what_a_failed_call_cost_is_noted(
+    path: Path, error: ModelError, costs: dict[str, int]
+) -> None:
+    use(path, error)
+    path.draft()
+    with path.tenant_session() as session:
+        usage = {row.kind: row.cost_microusd for row in session.scalars(select(ModelUsage))}
+    assert usage == costs
+
+
+def test_what_a_failed_embedding_cost_is_noted(path: Path) -> None:
+    class Failing(HashingEncoder):
+        def embed(self, *_: Any, **__: Any) -> Embeddings:
+            raise ModelMalformed("Not a number.").billed(20)
+
+    path.writer = Writer(path.database.app_rw, Saying(), Failing(), MODEL_SETTINGS)
+    path.draft()
+    assert request(path).status == "waiting"
+    assert path.count(ModelUsage, kind="embedding", cost_microusd=2) == 1
+
+
+def test_answers_that_are_cut_off_count_towards_what_a_day_may_cost(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with path.tenant_session() as session:
+        session.execute(update(OrganizationSettings).values(daily_model_budget_microusd=1200))
+    use(path, ModelMalformed("Cut off.").billed(1000, 100))
+    path.draft()
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    path.draft()
+    assert (request(path).status, request(path).reason) == ("abstained", "daily_budget_spent")
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,9 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-secret")
 
 
+COUNTED = {"ResponseMetadata": {"HTTPHeaders": {"x-amzn-bedrock-input-token-count": "7"}}}
+
+
 @pytest.fixture
 def chat() -> BedrockChat:
     return BedrockChat(CLAUDE, 5.0)
@@ -133,6 +136,7 @@ def test_an_answer_that_is_none(
     with pytest.raises(ModelError) as caught:
         chat.answer("Be brief.", "Hi")
     assert type(caught.value) is error
+    assert (caught.value.input_tokens, caught.value.output_tokens) == (12, 3)
 
 
 @pytest.mark.parametrize(
@@ -250,8 +254,19 @@ def test_a_failure_in_a_later_call_leaves_no_half_batch() -> None:
     with Stubber(model.client) as stub:
         stub.add_response("invoke_model", body({"embedding": [1.0, 0.0]}))
         stub.add_client_error("invoke_model", "ThrottlingException", "Slow down", 429)
-        with pytest.raises(ModelThrottled):
-            model.embed(["one", "two"])
+        with pytest.raises(ModelThrottled) as caught:
+            model.embed(["one" * 4, "two"])
+    assert caught.value.input_tokens == 3
+
+
+@pytest.mark.parametrize("answer", [b"", [], {"embedding": [0.0, 0.0], "inputTextTokenCount": 7}])
+def test_a_vector_that_is_none_is_billed(answer: Any) -> None:
+    model = TitanEmbeddings(TITAN, 2, 5.0)
+    with Stubber(model.client) as stub:
+        stub.add_response("invoke_model", {**body(answer), **COUNTED})
+        with pytest.raises(ModelMalformed) as caught:
+            model.embed(["one"])
+    assert caught.value.input_tokens == 7
 
 
 @pytest.mark.parametrize("purpose", ["document", "query"])
@@ -319,18 +334,21 @@ def test_cohere_takes_96_texts_a_call() -> None:
 def test_a_batch_is_whole_or_nothing(answer: Any) -> None:
     model = CohereEmbeddings(COHERE_3, 2, 5.0)
     with Stubber(model.client) as stub:
-        stub.add_response("invoke_model", body(answer))
-        with pytest.raises(ModelMalformed):
+        stub.add_response("invoke_model", {**body(answer), **COUNTED})
+        with pytest.raises(ModelMalformed) as caught:
             model.embed(["one", "two"])
+    assert caught.value.input_tokens == 7
 
 
 def test_an_answer_that_breaks_off_is_not_kept() -> None:
     model = TitanEmbeddings(TITAN, 2, 5.0)
     stream = StreamingBody(io.BytesIO(b'{"embedding": [1.0, 0.0]}'), 999)
     with Stubber(model.client) as stub:
-        stub.add_response("invoke_model", {"body": stream, "contentType": "application/json"})
-        with pytest.raises(ModelUnavailable, match="broke off"):
+        reply = {"body": stream, "contentType": "application/json", **COUNTED}
+        stub.add_response("invoke_model", reply)
+        with pytest.raises(ModelUnavailable, match="broke off") as caught:
             model.embed(["one"])
+    assert caught.value.input_tokens == 7
 
 
 @pytest.mark.parametrize("model", [TITAN, COHERE_3])

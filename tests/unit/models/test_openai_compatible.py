@@ -183,8 +183,27 @@ def test_another_refusal_is_not_asked_again() -> None:
     ],
 )
 def test_an_answer_that_is_none(body: Any, error: type[ModelError], complaint: str) -> None:
-    with Provider(Reply(body=body)) as provider, pytest.raises(error, match=complaint):
+    with Provider(Reply(body=body)) as provider, pytest.raises(error, match=complaint) as caught:
         chat(provider).answer("Be brief.", "Hi")
+    spent = caught.value.input_tokens, caught.value.output_tokens
+    if isinstance(body, dict) and "usage" in body:
+        assert spent == (12, 3)
+    else:
+        assert spent[0] > 0
+
+
+def test_an_answer_that_is_cut_off_and_not_reported_is_estimated() -> None:
+    body = {**completion("y" * 400, finish_reason="length"), "usage": None}
+    with Provider(Reply(body=body)) as provider, pytest.raises(ModelMalformed) as caught:
+        chat(provider).answer("x" * 30, "y" * 10)
+    assert caught.value.input_tokens == 10
+    assert 100 <= caught.value.output_tokens <= 150
+
+
+def test_a_refusal_at_the_door_costs_nothing() -> None:
+    with Provider(Reply(401, b"")) as provider, pytest.raises(ModelRefused) as caught:
+        chat(provider).answer("Be brief.", "Hi")
+    assert (caught.value.input_tokens, caught.value.output_tokens) == (0, 0)
 
 
 @pytest.mark.parametrize("usage", [None, "many", {}, {"prompt_tokens": None}])
@@ -417,18 +436,21 @@ def item(index: Any, vector: Any = (1.0, 2.0, 3.0)) -> dict[str, Any]:
     ],
 )
 def test_a_batch_is_whole_or_nothing(data: Any) -> None:
-    with Provider(Reply(body={"data": data})) as provider, pytest.raises(ModelMalformed):
+    body = {"data": data, "usage": {"prompt_tokens": 4}}
+    with Provider(Reply(body=body)) as provider, pytest.raises(ModelMalformed) as caught:
         embeddings(provider).embed(["1", "2"])
+    assert caught.value.input_tokens == 4
 
 
 def test_a_failure_in_a_later_call_leaves_no_half_batch() -> None:
     texts = [str(number) for number in range(TEXTS_PER_CALL + 1)]
     with (
         Provider(embedded, Reply(503, failure("Later"))) as provider,
-        pytest.raises(ModelUnavailable),
+        pytest.raises(ModelUnavailable) as caught,
     ):
         embeddings(provider).embed(texts)
     assert len(provider.requests) == 2
+    assert caught.value.input_tokens == 2 * TEXTS_PER_CALL
 
 
 def test_a_blank_text_is_not_sent() -> None:

@@ -13,7 +13,7 @@ from countersign.drafting.prompts import REPLY
 from countersign.drafting.requests import MAX_ATTEMPTS, Job
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.drafting.writing import Written
-from countersign.models.errors import ModelError, ModelMalformed, ModelRefused, ModelUnavailable
+from countersign.models.errors import ModelError, ModelRefused, ModelUnavailable
 from countersign.models.tables import ModelUsage
 from countersign.platform import audit
 from countersign.platform.db import TenantSession
@@ -27,29 +27,26 @@ def settle(
     session: TenantSession,
     conversation: Conversation,
     job: Job,
-    outcome: Written | ModelError,
+    outcome: Written,
     now: datetime,
 ) -> None:
     """Store a draft, or why there is none; a model that did not answer is asked again later.
 
     What it cost is noted whoever holds the lease by now.
     """
-    if isinstance(outcome, Written):
-        _note_usage(session, job, outcome)
+    _note_usage(session, job, outcome)
     request = _held(session, job)
     if request is None:
         return
     if conversation.latest_message_id != request.trigger_message_id:
         request.status, request.reason = "superseded", "newer_message"
-    elif isinstance(outcome, ModelError):
-        _settle_error(session, request, outcome, now)
+    elif outcome.error:
+        _settle_error(session, request, outcome.error, now)
     elif outcome.text:
         _store(session, conversation, request, outcome, now)
-    elif outcome.reason:
-        requests.end(session, request, "abstained", outcome.reason, now)
     else:
-        malformed = ModelMalformed(outcome.malformed)
-        _settle_error(session, request, malformed, now)
+        assert outcome.reason
+        requests.end(session, request, "abstained", outcome.reason, now)
 
 
 def _settle_error(

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from countersign.conversations import locking
 from countersign.drafting import requests, results
-from countersign.drafting.writing import Writer, Written
-from countersign.models.errors import ModelError
+from countersign.drafting.writing import Writer
 from countersign.platform import clock
 from countersign.platform.outbox import Outbox
 
@@ -22,10 +21,7 @@ def work(outbox: Outbox, writer: Writer, organization_id: UUID, request_id: UUID
         job = requests.claim(session, conversation, request_id, clock.now())
     if job is None:
         return
-    try:
-        outcome: Written | ModelError = writer.write(job)
-    except ModelError as error:
-        outcome = error
+    outcome = writer.write(job)
     with outbox.transaction(organization_id) as session:
         conversation = locking.lock(session, job.request.conversation_id)
         results.settle(session, conversation, job, outcome, clock.now())

@@ -18,7 +18,7 @@ from countersign.drafting.requests import Job
 from countersign.knowledge import passages
 from countersign.knowledge.passages import Passage
 from countersign.models import ChatModel, EmbeddingModel, ModelSettings, tokens
-from countersign.models.errors import ModelMalformed
+from countersign.models.errors import ModelError, ModelMalformed
 from countersign.models.spaces import space_of
 from countersign.models.vectors import padded
 from countersign.platform.db import Database
@@ -64,15 +64,13 @@ class Usage:
 
 @dataclass(frozen=True)
 class Written:
-    """What came of a request: a text with its sources, or a reason for none; and what it cost.
-
-    `malformed` says what was wrong with an answer that is not used.
-    """
+    """What came of a request, and what it cost: a text with its sources, a reason for none, or what
+    was wrong with a model or its answer."""
 
     text: str | None
     top_sources: list[dict[str, Any]]
     reason: str | None
-    malformed: str | None
+    error: ModelError | None
     model_key: str
     usage: tuple[Usage, ...]
 
@@ -94,24 +92,28 @@ class Writer:
         self.model_key = f"{chat.provider}/{chat.model}"
 
     def write(self, job: Job) -> Written:
-        """Answer the last message of `job` from the organization's knowledge.
-
-        Raises the errors of `models.errors` where a model did not answer.
-        """
+        """Answer the last message of `job` from the organization's knowledge."""
         question = job.messages[-1].body_text[:MESSAGE_CHARACTERS].strip()
         if not question:
             return self._nothing("empty_message", ())
-        embedded = self._embedding.embed([question], purpose="query")
+        try:
+            embedded = self._embedding.embed([question], purpose="query")
+        except ModelError as error:
+            return self._failed(error, self._embedding_usage(error.input_tokens))
         used = self._embedding_usage(embedded.input_tokens)
         found = self._retrieve(job.request.organization_id, question, embedded.vectors[0])
         if not found:
             return self._nothing("no_sources", (used,))
-        answer = self._chat.answer(
-            prompt(REPLY),
-            _shown(job.messages, found),
-            schema=Answer.model_json_schema(),
-            max_output_tokens=ANSWER_TOKENS,
-        )
+        try:
+            answer = self._chat.answer(
+                prompt(REPLY),
+                _shown(job.messages, found),
+                schema=Answer.model_json_schema(),
+                max_output_tokens=ANSWER_TOKENS,
+            )
+        except ModelError as error:
+            spent = self._chat_usage(error.input_tokens, error.output_tokens)
+            return self._failed(error, used, spent)
         usage = (used, self._chat_usage(answer.input_tokens, answer.output_tokens))
         return self._checked(answer.text, found, usage)
 
@@ -128,9 +130,18 @@ class Writer:
             if answer.abstain:
                 return self._nothing(answer.reason or "no_source_answers", usage)
             sources = _verified(answer, found)
-        except (ValidationError, ModelMalformed) as error:
-            return Written(None, [], None, _fault(error), self.model_key, usage)
+        except ValidationError as error:
+            faults = f"{error.error_count()} faults"
+            shape = f"The answer is not of the shape that was asked for ({faults})."
+            return self._failed(ModelMalformed(shape), *usage)
+        except ModelMalformed as error:
+            return self._failed(error, *usage)
         return Written(answer.answer.strip(), sources, None, None, self.model_key, usage)
+
+    def _failed(self, error: ModelError, *usage: Usage) -> Written:
+        """Nothing usable; a call that was not answered cost nothing."""
+        spent = tuple(one for one in usage if one.input_tokens or one.output_tokens)
+        return Written(None, [], None, error, self.model_key, spent)
 
     def _nothing(self, reason: str, usage: tuple[Usage, ...]) -> Written:
         known = reason if _REASON.fullmatch(reason) else "no_source_answers"
@@ -192,9 +203,3 @@ def _source(citation: Citation, passage: Passage | None) -> dict[str, Any]:
         "quote": citation.quote,
         "score": passage.score,
     }
-
-
-def _fault(error: ValidationError | ModelMalformed) -> str:
-    if isinstance(error, ModelMalformed):
-        return error.detail
-    return f"The answer is not of the shape that was asked for ({error.error_count()} faults)."

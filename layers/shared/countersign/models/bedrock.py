@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from countersign.models.errors import (
+    ModelError,
     ModelMalformed,
     ModelRefused,
     ModelThrottled,
@@ -147,22 +148,24 @@ class BedrockChat(_Runtime):
         return self._call("converse", **request)
 
     def _chat_answer(self, reply: dict[str, Any], asked: str) -> ChatAnswer:
-        stop = reply.get("stopReason", "")
-        if stop in DECLINED:
-            raise ModelRefused(f"{self.model} declined to answer: {stop}")
-        if stop not in COMPLETE:
-            raise ModelMalformed(f"The answer of {self.model} is incomplete: {stop or 'no reason'}")
         blocks = reply.get("output", {}).get("message", {}).get("content", [])
         text = "".join(block.get("text", "") for block in blocks)
-        if not text.strip():
-            raise ModelMalformed(f"The answer of {self.model} has no text.")
         usage = reply.get("usage", {})
-        return ChatAnswer(
-            text=text,
-            input_tokens=counted(usage.get("inputTokens"), asked),
-            output_tokens=counted(usage.get("outputTokens"), text),
-            model=self.model,
-        )
+        input_tokens = counted(usage.get("inputTokens"), asked)
+        output_tokens = counted(usage.get("outputTokens"), text)
+        if fault := self._fault(reply.get("stopReason", ""), text):
+            raise fault.billed(input_tokens, output_tokens)
+        return ChatAnswer(text, input_tokens, output_tokens, self.model)
+
+    def _fault(self, stop: str, text: str) -> ModelError | None:
+        if stop in DECLINED:
+            return ModelRefused(f"{self.model} declined to answer: {stop}")
+        if stop not in COMPLETE:
+            reason = stop or "no reason"
+            return ModelMalformed(f"The answer of {self.model} is incomplete: {reason}")
+        if not text.strip():
+            return ModelMalformed(f"The answer of {self.model} has no text.")
+        return None
 
 
 def bedrock_embeddings(model: str, dimensions: int, timeout_seconds: float) -> EmbeddingModel:
@@ -189,15 +192,23 @@ class _BedrockEmbeddings(_Runtime):
             contentType="application/json",
             accept="application/json",
         )
+        headers = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         try:
-            answer = json.loads(reply["body"].read())
+            return self._parsed(reply["body"].read()), headers
+        except BotoCoreError:
+            fault = ModelUnavailable(f"The answer of {self.model} broke off.")
+            raise fault.billed(_input_tokens(headers) or 0) from None
+        except ModelMalformed as error:
+            raise error.billed(_input_tokens(headers) or 0) from None
+
+    def _parsed(self, content: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(content)
         except ValueError:
             raise ModelMalformed(f"{self.model} answered something that is not JSON.") from None
-        except BotoCoreError:
-            raise ModelUnavailable(f"The answer of {self.model} broke off.") from None
         if not isinstance(answer, dict):
             raise ModelMalformed(f"{self.model} answered JSON that is not an object.")
-        return answer, reply.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+        return answer
 
 
 class TitanEmbeddings(_BedrockEmbeddings):
@@ -208,10 +219,13 @@ class TitanEmbeddings(_BedrockEmbeddings):
         check_texts(texts)
         vectors: list[tuple[float, ...]] = []
         tokens = 0
-        for text in texts:
-            answer, _ = self._invoke(self._body(text))
-            vectors += checked([answer.get("embedding")], count=1, dimensions=self.dimensions)
-            tokens += counted(answer.get("inputTextTokenCount"), text)
+        try:
+            for text in texts:
+                answer, _ = self._invoke(self._body(text))
+                tokens += counted(answer.get("inputTextTokenCount"), text)
+                vectors += checked([answer.get("embedding")], count=1, dimensions=self.dimensions)
+        except ModelError as error:
+            raise error.billed(tokens) from None
         return Embeddings(vectors=tuple(vectors), input_tokens=tokens, model=self.model)
 
     def _body(self, text: str) -> dict[str, Any]:
@@ -229,14 +243,17 @@ class CohereEmbeddings(_BedrockEmbeddings):
         check_texts(texts)
         vectors: list[tuple[float, ...]] = []
         tokens = 0
-        for start in range(0, len(texts), COHERE_TEXTS):
-            batch = texts[start : start + COHERE_TEXTS]
-            answer, headers = self._invoke(self._body(batch, purpose))
-            found = answer.get("embeddings")
-            # Keyed by type in version 4, a plain list in version 3.
-            found = found.get("float") if isinstance(found, dict) else found
-            vectors += checked(found, count=len(batch), dimensions=self.dimensions)
-            tokens += counted(_input_tokens(headers), "".join(batch))
+        try:
+            for start in range(0, len(texts), COHERE_TEXTS):
+                batch = texts[start : start + COHERE_TEXTS]
+                answer, headers = self._invoke(self._body(batch, purpose))
+                tokens += counted(_input_tokens(headers), "".join(batch))
+                found = answer.get("embeddings")
+                # Keyed by type in version 4, a plain list in version 3.
+                found = found.get("float") if isinstance(found, dict) else found
+                vectors += checked(found, count=len(batch), dimensions=self.dimensions)
+        except ModelError as error:
+            raise error.billed(tokens) from None
         return Embeddings(vectors=tuple(vectors), input_tokens=tokens, model=self.model)
 
     def _body(self, batch: Sequence[str], purpose: Purpose) -> dict[str, Any]:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from countersign.platform.errors import CountersignError, Unavailable
 
 
 class ModelError(CountersignError):
-    """A model call failed."""
+    """A model call failed.
+
+    `input_tokens` and `output_tokens` are what it cost all the same: an answer that is of no use is
+    billed like any other.
+    """
 
     code = "model-error"
+    input_tokens = 0
+    output_tokens = 0
+
+    def billed(self, input_tokens: int, output_tokens: int = 0) -> Self:
+        """This error, with so many more tokens that the provider counts."""
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+        return self
 
 
 class ModelUnavailable(ModelError, Unavailable):

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import urllib3
 
 from countersign.models.errors import (
+    ModelError,
     ModelMalformed,
     ModelRefused,
     ModelThrottled,
@@ -53,6 +54,13 @@ class Endpoint:
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON object that the endpoint answers to `body`. Raises the errors of this room."""
+        try:
+            return self._post(path, body)
+        except ModelMalformed as error:
+            # It was answered, and how much was counted for it cannot be read.
+            raise error.billed(counted(None, json.dumps(body))) from None
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         key = self._key()
         status, headers, content = self._send(path, body, key)
         if status == 401 and (rotated := self._key(max_age=0.0)) != key:
@@ -218,6 +226,24 @@ class OpenAIChat:
         return self._endpoint.post("/chat/completions", body)
 
     def _chat_answer(self, completion: dict[str, Any], asked: str) -> ChatAnswer:
+        usage = completion.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
+        input_tokens = counted(usage.get("prompt_tokens"), asked)
+        try:
+            text = self._text(completion)
+        except ModelError as error:
+            written = json.dumps(completion.get("choices"))
+            raise error.billed(
+                input_tokens, counted(usage.get("completion_tokens"), written)
+            ) from None
+        return ChatAnswer(
+            text=text,
+            input_tokens=input_tokens,
+            output_tokens=counted(usage.get("completion_tokens"), text),
+            model=str(completion.get("model") or self.model),
+        )
+
+    def _text(self, completion: dict[str, Any]) -> str:
         try:
             choice = completion["choices"][0]
             message = choice["message"]
@@ -236,14 +262,7 @@ class OpenAIChat:
             raise ModelMalformed(f"The answer of {self.model} was cut off at its token limit.")
         if not isinstance(text, str) or not text.strip():
             raise ModelMalformed(f"The answer of {self.model} has no text.")
-        usage = completion.get("usage")
-        usage = usage if isinstance(usage, dict) else {}
-        return ChatAnswer(
-            text=text,
-            input_tokens=counted(usage.get("prompt_tokens"), asked),
-            output_tokens=counted(usage.get("completion_tokens"), text),
-            model=str(completion.get("model") or self.model),
-        )
+        return text
 
 
 class OpenAIEmbeddings:
@@ -261,14 +280,17 @@ class OpenAIEmbeddings:
         check_texts(texts)
         vectors: list[tuple[float, ...]] = []
         tokens = 0
-        for batch in _batches(texts):
-            answer = self._endpoint.post("/embeddings", self._body(batch))
-            vectors += checked(
-                _in_order(answer.get("data")), count=len(batch), dimensions=self.dimensions
-            )
-            usage = answer.get("usage")
-            reported = usage.get("prompt_tokens") if isinstance(usage, dict) else None
-            tokens += counted(reported, "".join(batch))
+        try:
+            for batch in _batches(texts):
+                answer = self._endpoint.post("/embeddings", self._body(batch))
+                usage = answer.get("usage")
+                reported = usage.get("prompt_tokens") if isinstance(usage, dict) else None
+                tokens += counted(reported, "".join(batch))
+                vectors += checked(
+                    _in_order(answer.get("data")), count=len(batch), dimensions=self.dimensions
+                )
+        except ModelError as error:
+            raise error.billed(tokens) from None
         return Embeddings(vectors=tuple(vectors), input_tokens=tokens, model=self.model)
 
     def _body(self, batch: Sequence[str]) -> dict[str, Any]:
