@@ -277,27 +277,56 @@ def test_a_look_up_that_finds_two_settles_nothing(ledger: Ledger) -> None:
     assert len(ledger.path.sent.take("outbound")) == len(deliveries.LOOK_UP_AFTER) - 1
 
 
+def add_other(ledger: Ledger, provider_message_id: str, created: datetime, sent: datetime) -> None:
+    """Another delivery of the same conversation, made and sent at these times."""
+    row = ledger.row
+    added = Delivery(
+        organization_id=row.organization_id,
+        channel_id=row.channel_id,
+        conversation_id=row.conversation_id,
+        status="sent",
+        sender=row.sender,
+        recipient=row.recipient,
+        payload=row.payload,
+        not_before=row.not_before,
+        leased_until=sent + deliveries.LEASE,
+        provider_message_id=provider_message_id,
+        created_at=created,
+    )
+    with ledger.path.tenant_session() as session:
+        session.add(added)
+
+
 def test_a_look_up_leaves_out_what_another_delivery_owns(ledger: Ledger) -> None:
     ledger.answers(Unknown("The connection broke."))
     ledger.deliver()
-    row = ledger.row
-    with ledger.path.tenant_session() as session:
-        session.add(
-            Delivery(
-                organization_id=row.organization_id,
-                channel_id=row.channel_id,
-                conversation_id=row.conversation_id,
-                status="sent",
-                sender=row.sender,
-                recipient=row.recipient,
-                payload=row.payload,
-                not_before=row.not_before,
-                provider_message_id="SM7",
-            )
-        )
+    long_ago = ledger.now - timedelta(days=30)
+    add_other(ledger, "SM7", created=long_ago, sent=ledger.now)
     ledger.finds(["SM7", "SM8"])
     assert ledger.deliver(look_up=0) == "sent"
     assert ledger.row.provider_message_id == "SM8"
+
+
+@pytest.mark.parametrize(
+    ("first", "look_up"),
+    [
+        (Unknown("The connection broke."), 0),
+        (Throttled(None, "HTTP 502", may_have_arrived=True), None),
+    ],
+)
+def test_a_look_up_needs_no_more_of_a_long_conversation_than_it_may_find(
+    ledger: Ledger, first: SendResult, look_up: int | None
+) -> None:
+    ledger.answers(first)
+    ledger.deliver()
+    before = ledger.now - timedelta(hours=1)
+    add_other(ledger, "SM6", created=before, sent=before)
+    add_other(ledger, "SM7", created=before, sent=ledger.now)
+    ledger.now += timedelta(hours=1)
+    with ledger.path.tenant_session() as session:
+        claimed = deliveries.claim(session, ledger.id, ledger.now, look_up)
+    assert isinstance(claimed, Claim)
+    assert claimed.owned == {"SM7"}
 
 
 def test_a_receiver_that_deduplicates_is_sent_to_again(ledger: Ledger) -> None:

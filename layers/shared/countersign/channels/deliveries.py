@@ -192,7 +192,7 @@ def _lease(session: TenantSession, delivery: Delivery, now: datetime) -> Claim:
         attempt.id,
         since,
         look_first=look_first,
-        owned=_owned(session, delivery) if look_first else frozenset(),
+        owned=_owned(session, delivery, since) if look_first else frozenset(),
     )
 
 
@@ -201,8 +201,9 @@ def _lease_look_up(
 ) -> Claim:
     attempt = _newest_attempt(session, delivery)
     channel = _channel(session, delivery)
-    started_at, owned = attempt.started_at, _owned(session, delivery)
-    return Claim(delivery, channel, attempt.id, started_at, look_up, owned=owned)
+    since = attempt.started_at
+    owned = _owned(session, delivery, since)
+    return Claim(delivery, channel, attempt.id, since, look_up, owned=owned)
 
 
 def settle(
@@ -452,12 +453,19 @@ def _first_try(session: TenantSession, delivery: Delivery) -> datetime:
     ).one()
 
 
-def _owned(session: TenantSession, delivery: Delivery) -> frozenset[str]:
+def _owned(session: TenantSession, delivery: Delivery, since: datetime) -> frozenset[str]:
+    """What a look-up of messages since then may find that is not `delivery`'s.
+
+    A message is made within a lease, and `leased_until` is the end of the newest: it is later by
+    what a call takes less than a lease, half a minute at least, so clocks may differ by that. When
+    a delivery was made tells nothing: it may wait for weeks, or be sent again by a person.
+    """
     owned = session.scalars(
         select(Delivery.provider_message_id)
         .where(Delivery.organization_id == session.organization_id)
         .where(Delivery.conversation_id == delivery.conversation_id)
         .where(Delivery.id != delivery.id)
+        .where(Delivery.leased_until >= since)
         .where(Delivery.provider_message_id.is_not(None))
     )
     return frozenset(one for one in owned if one)
