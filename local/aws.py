@@ -7,9 +7,10 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 from local import processes
@@ -101,22 +102,27 @@ class Aws:
 @contextmanager
 def running(state: State) -> Iterator[Aws]:
     """Run the emulator with its state below `state`; stop it so that it saves that state."""
-    port = state.port("aws", USUAL_PORT)
     folder = state.folder / "aws"
     temporary = folder / "tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    with processes.child(
+    with state.port("aws", USUAL_PORT) as port, _server(state, folder, temporary, port) as process:
+        aws = Aws(f"http://127.0.0.1:{port}")
+        processes.wait_for(process, f"{aws.endpoint}/_ministack/ready", state.logs / "aws.log")
+        yield aws
+    shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _server(
+    state: State, folder: Path, temporary: Path, port: int
+) -> "AbstractContextManager[Popen[bytes]]":
+    return processes.child(
         state,
         "aws",
         [str(INTERPRETER), "-I", str(SERVER), str(port), str(folder / "layers"), _sam_packages()],
         environment=_environment(state, folder, temporary, port),
         folder=folder,
-    ) as process:
-        aws = Aws(f"http://127.0.0.1:{port}")
-        processes.wait_for(process, f"{aws.endpoint}/_ministack/ready", state.logs / "aws.log")
-        yield aws
-    shutil.rmtree(temporary, ignore_errors=True)
+    )
 
 
 def _sam_packages() -> str:

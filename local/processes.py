@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -58,25 +59,41 @@ def child(
 def wait_for(
     process: "subprocess.Popen[bytes]", url: str, log: Path, *, seconds: float = 60.0
 ) -> None:
-    """Return as soon as `url` answers, be it that it wants a key.
+    """Return as soon as `process`, and no other, answers at `url`, be it that it wants a key.
 
     Raises ProcessFailed when the process ends first, or when the time is up.
     """
+    port = urlsplit(url).port
+    assert port is not None
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise ProcessFailed(f"{log.stem} ended with {process.returncode}:\n{tail(log)}")
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
+        if serves(process.pid, port) and _answers(url):
             return
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code < 500:
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            pass
         time.sleep(0.05)
     raise ProcessFailed(f"{log.stem} did not answer at {url} in {seconds:.0f} s:\n{tail(log)}")
+
+
+def serves(pid: int, port: int) -> bool:
+    """Whether it is this process that listens on the port."""
+    try:
+        connections = psutil.Process(pid).net_connections("tcp")
+    except psutil.NoSuchProcess:
+        return False
+    listening = [each.laddr.port for each in connections if each.status == psutil.CONN_LISTEN]
+    return port in listening
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code < 500
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+    return True
 
 
 def tail(log: Path, lines: int = 15) -> str:

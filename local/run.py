@@ -201,4 +201,8 @@ def _free(lock: Path) -> bool | None:
 def _running_aws(state: State) -> Aws:
     if _free(state.folder / "lock"):
         raise LocalError("nothing runs here: start it with `make run`")
-    return Aws(f"http://127.0.0.1:{state.read('ports')['aws']}")
+    emulator, port = state.read("processes").get("aws", {}), state.read("ports").get("aws", 0)
+    # Until it listens, the port may be that of another stack.
+    if not (emulator and processes.serves(emulator["pid"], port)):
+        raise LocalError("it is still starting: wait until `make run` prints its addresses")
+    return Aws(f"http://127.0.0.1:{port}")

@@ -71,18 +71,18 @@ def running(state: State, report: Report, *, pace: float = 0.3) -> Iterator[Loca
     """
     with ExitStack() as open_:
         open_.enter_context(exclusive(state.folder / "lock"))
-        # Before ports are chosen: leftovers hold the usual ones.
+        # Before ports are taken: leftovers hold the usual ones.
         stop_leftovers(state)
         report("Starting PostgreSQL, the emulated AWS, the models and the providers")
-        port = state.port("models", MODELS_PORT)
+        port = open_.enter_context(state.port("models", MODELS_PORT))
         models_url = f"http://127.0.0.1:{port}/v1"
         models = open_.enter_context(_models(state, port))
-        port = state.port("postgres", POSTGRES_PORT)
+        port = open_.enter_context(state.port("postgres", POSTGRES_PORT))
         cluster = open_.enter_context(postgres.running(state.folder / "postgres", tcp_port=port))
         aws = open_.enter_context(emulated.running(state))
-        port = state.port("providers", providers.USUAL_PORT)
+        port = open_.enter_context(state.port("providers", providers.USUAL_PORT))
         simulator = open_.enter_context(Simulator(port, pace=pace))
-        port = state.port("api", front.USUAL_PORT)
+        port = open_.enter_context(state.port("api", front.USUAL_PORT))
         gateway = open_.enter_context(front.running(aws.endpoint, port))
         processes.wait_for(models, f"{models_url}/models", state.logs / "models.log")
         local = Local(state, cluster, aws, gateway, simulator, FunctionLogs(state, aws))

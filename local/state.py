@@ -4,8 +4,10 @@ import json
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -49,33 +51,47 @@ class State:
             self.write("secrets", known)
         return str(known[name])
 
-    def port(self, name: str, usual: int) -> int:
-        """A free port on 127.0.0.1: the one used last time, else the usual one, else any."""
+    @contextmanager
+    def port(self, name: str, usual: int) -> Iterator[int]:
+        """A port on 127.0.0.1 that no other stack takes during the block.
+
+        It is the one used last time, else the usual one or the next that is free, else any.
+        """
         known = self.read("ports")
         taken = set(known.values()) - {known.get(name)}
         wanted = [known[name]] if name in known else []
         wanted += [port for port in range(usual, usual + 20) if port not in taken]
-        port = next((each for each in wanted if _is_free(each)), 0) or _any_free_port()
-        self.write("ports", known | {name: port})
-        return port
+        claims = (claim for port in chain(wanted, repeat(0)) if (claim := _claim(port)))
+        with next(claims) as claim:
+            port = claim.getsockname()[1]
+            self.write("ports", known | {name: port})
+            yield port
 
 
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
-def _is_free(port: int) -> bool:
+def _claim(port: int) -> socket.socket | None:
+    """A socket that stands for the port, any if it is 0; None if that is not to be had.
+
+    Between the choice of a port and the moment when a server listens on it, another stack could
+    choose it too. So the UDP port of the same number, which nobody here serves, is held meanwhile:
+    the kernel gives it to one, and drops it with its holder.
+    """
+    claim = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        claim.bind(("127.0.0.1", port))
+        _listen(claim.getsockname())
+    except OSError:
+        claim.close()
+        return None
+    return claim
+
+
+def _listen(address: tuple[str, int]) -> None:
+    """Raises OSError where a server listens already."""
     with socket.socket() as probe:
         # As servers do, so that a port in TIME_WAIT counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _any_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        probe.bind(address)
+        probe.listen()

@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -366,3 +368,19 @@ def test_another_version_of_ministack_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(aws_server, "PRIVATE_NAMES", {"json": ("loads", "decoder.no_such.name")})
     with pytest.raises(SystemExit, match=r"lacks json\.decoder\.no_such\.name"):
         aws_server.require_private_names()
+
+
+def test_two_that_start_at_once_do_not_meet(tmp_path: Path) -> None:
+    together = threading.Barrier(2, timeout=120)
+
+    def queues(name: str) -> list[str]:
+        together.wait()
+        with running(State(tmp_path / name)) as aws:
+            aws.client("sqs").create_queue(QueueName=name)
+            together.wait()
+            urls: list[str] = aws.client("sqs").list_queues()["QueueUrls"]
+            together.wait()
+        return [url.rpartition("/")[2] for url in urls]
+
+    with ThreadPoolExecutor(2) as starters:
+        assert list(starters.map(queues, ("one", "other"))) == [["one"], ["other"]]

@@ -11,7 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local import locks, processes
+from local import locks, processes, run
+from local.errors import LocalError
+from local.http_server import Response, serving
 from local.state import State
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(60)"
@@ -82,16 +84,45 @@ def test_a_child_that_ends_early_shows_its_last_words(state: State) -> None:
 
 
 def test_a_port_stays_the_same_unless_it_is_taken(state: State) -> None:
-    port = state.port("api", 18400)
-    assert state.port("api", 18400) == port
+    port = port_of(state, "api")
+    assert port_of(state, "api") == port
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", port))
         other.listen()
-        moved = state.port("api", 18400)
+        moved = port_of(state, "api")
     assert moved != port
-    assert state.port("api", 18400) == moved
-    assert state.port("models", 18400) != moved
+    assert port_of(state, "api") == moved
+    assert port_of(state, "models") != moved
+
+
+def port_of(state: State, name: str) -> int:
+    with state.port(name, 18400) as port:
+        return port
+
+
+def test_a_port_on_which_nobody_listens_yet_is_taken_all_the_same(
+    state: State, tmp_path: Path
+) -> None:
+    other = State(tmp_path / "other")
+    with state.port("api", 18400) as ours, other.port("api", 18400) as theirs:
+        assert theirs != ours
+    state.write("ports", {"api": theirs})
+    with other.port("api", 18400), state.port("api", 18400) as ours:
+        assert ours != theirs
+
+
+def test_a_stranger_at_the_address_is_not_taken_for_the_child(state: State) -> None:
+    silent = pytest.raises(processes.ProcessFailed, match="did not answer")
+    with serving(lambda _: Response(200)) as url, start(state, SLEEPER) as child, silent:
+        processes.wait_for(child, url, state.logs / "sleeper.log", seconds=0.5)
+
+
+def test_a_command_beside_a_run_that_is_starting_talks_to_no_other(state: State) -> None:
+    with serving(lambda _: Response(200)) as url, locks.exclusive(state.folder / "lock"):
+        state.write("ports", {"aws": int(url.rpartition(":")[2])})
+        with pytest.raises(LocalError, match="still starting"):
+            run.redrive_queue(state, "inbound")
 
 
 def test_secrets_are_kept_and_only_ours_to_read(state: State) -> None:
