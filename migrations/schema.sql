@@ -764,7 +764,7 @@ CREATE INDEX ix_notifications_user_id_created_at ON public.notifications USING b
 
 CREATE INDEX ix_organization_memberships_user_id ON public.organization_memberships USING btree (user_id);
 
-CREATE INDEX ix_outbox_created_at ON public.outbox USING btree (created_at);
+CREATE INDEX ix_outbox_not_before ON public.outbox USING btree (not_before);
 
 CREATE UNIQUE INDEX uq_draft_actions_live ON public.draft_actions USING btree (organization_id, draft_id) WHERE (revoked_at IS NULL);
 

@@ -37,7 +37,7 @@ POINTS_ANYWHERE = {"audit_events.stream_id", "model_usage.subject_id"}
 INDEXED_ACROSS_TENANTS = {
     "ix_idempotency_keys_created_at",
     "ix_organization_memberships_user_id",
-    "ix_outbox_created_at",
+    "ix_outbox_not_before",
     "organizations_pkey",
     "uq_api_keys_id",
     "uq_audit_events_stream_id_seq",

@@ -24,7 +24,7 @@ def upgrade() -> None:
             created_at timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (organization_id, id)
         );
-        CREATE INDEX ix_outbox_created_at ON outbox (created_at);
+        CREATE INDEX ix_outbox_not_before ON outbox (not_before);
 
         CREATE TABLE audit_events (
             organization_id uuid NOT NULL REFERENCES organizations (id),

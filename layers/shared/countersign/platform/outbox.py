@@ -115,7 +115,7 @@ class Outbox:
                 select(OutboxRow)
                 .where(OutboxRow.created_at < clock.now() - GRACE)
                 .where(OutboxRow.not_before <= farthest)
-                .order_by(OutboxRow.created_at)
+                .order_by(OutboxRow.not_before)
                 .limit(_SWEEP)
             ).all()
         self._publish(rows)

@@ -1,0 +1,63 @@
+"""What reads a table that grows for years: by an index, and no more of it than it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import event
+
+from countersign.platform.db import Database
+from countersign.platform.outbox import Outbox
+from tests import world
+from tests.conftest import TestDatabase
+from tests.world import QUEUE_URLS, MemoryQueues, Path, memory_queues
+
+__all__ = ["memory_queues"]
+
+
+@contextmanager
+def plans(database: Database, table: str) -> Iterator[list[str]]:
+    """The plans of the queries of `table` in the block, under the block's role and tenant."""
+    found: list[str] = []
+
+    def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.lstrip().startswith("SELECT") and table in statement:
+            cursor.execute("EXPLAIN (COSTS OFF) " + statement, parameters)
+            found.append("\n".join(line for (line,) in cursor.fetchall()))
+
+    event.listen(database.engine, "before_cursor_execute", explain)
+    yield found
+    event.remove(database.engine, "before_cursor_execute", explain)
+
+
+def fill(database: TestDatabase, table: str, rows: str) -> None:
+    """Put generated rows into a table, and let the planner know all of them."""
+    superuser = database.cluster.conninfo(database.name)
+    with psycopg.connect(superuser, autocommit=True) as connection:
+        connection.execute(f"INSERT INTO {table} {rows}")
+        # Commits do not wait for the disk here, and what is not on it is not vacuumed.
+        connection.execute("CHECKPOINT")
+        connection.execute(f"VACUUM ANALYZE {table}")
+
+
+@pytest.fixture
+def path(database: TestDatabase, memory_queues: MemoryQueues) -> Path:
+    return Path(database, world.add_tenant(database), memory_queues)
+
+
+def test_a_sweep_does_not_read_what_is_far_ahead(path: Path, database: TestDatabase) -> None:
+    rows = f"""
+        (organization_id, id, queue, body, not_before, created_at)
+        SELECT '{path.tenant.organization_id}', gen_random_uuid(), 'outbound', '{{}}',
+               now() + interval '1 day', now() - interval '1 hour'
+        FROM generate_series(1, 20000)
+    """
+    fill(database, "outbox", rows)
+    with plans(database.app_system, "outbox") as (found):
+        assert Outbox(database.app_system, QUEUE_URLS).sweep() is True
+    assert "Index Scan using ix_outbox_not_before" in found[0]
+    assert "Sort" not in found[0]
