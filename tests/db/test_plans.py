@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
+from countersign.platform import checkpoints, clock, storage
 from countersign.platform.db import Database
 from countersign.platform.outbox import Outbox
 from tests import world
@@ -61,3 +62,19 @@ def test_a_sweep_does_not_read_what_is_far_ahead(path: Path, database: TestDatab
         assert Outbox(database.app_system, QUEUE_URLS).sweep() is True
     assert "Index Scan using ix_outbox_not_before" in found[0]
     assert "Sort" not in found[0]
+
+
+def test_checkpoints_look_at_the_newest_of_each_organization(
+    path: Path, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "put", lambda *_: None)
+    rows = f"""
+        (organization_id, day, object_key, streams, sha256)
+        SELECT '{path.tenant.organization_id}', current_date - 1 - number, 'key', 0, ''
+        FROM generate_series(1, 5000) AS number
+    """
+    fill(database, "audit_checkpoints", rows)
+    with plans(database.app_system, "audit_checkpoints") as found:
+        assert checkpoints.take(database.app_system, "audit", clock.now()) == 1
+    assert "Limit" in found[0]
+    assert "Index Only Scan Backward using audit_checkpoints_pkey" in found[0]

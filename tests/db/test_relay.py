@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from countersign.platform import checkpoints, clock, idempotency, outbox, queues, storage
+from countersign.platform.errors import Unavailable
 from countersign.platform.ids import new_id
 from countersign.platform.outbox import Outbox
 from countersign.platform.tables import AuditCheckpoint, AuditEvent, IdempotencyKey, OutboxRow
@@ -140,6 +141,30 @@ def test_the_heads_of_a_day_are_put_away_once(
     assert str(path.tenant.organization_id) in row.object_key
     later(monkeypatch, timedelta(days=1))
     assert checkpoints.take(database.app_system, "audit", clock.now()) == 2
+
+
+def test_one_organization_without_a_checkpoint_does_not_cost_the_others_theirs(
+    path: Path, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    organizations = {path.tenant.organization_id}
+    organizations |= {world.add_tenant(database, slug).organization_id for slug in ("b", "c")}
+    failing: list[str] = []
+    put: list[str] = []
+
+    def take_in(bucket: str, key: str, content: bytes) -> None:
+        if not put and not failing:
+            failing.append(key)
+        if key in failing:
+            raise Unavailable("The bucket audit does not take objects; try again.")
+        put.append(key)
+
+    monkeypatch.setattr(storage, "put", take_in)
+    with pytest.raises(Unavailable, match="1 of 3 checkpoints"):
+        checkpoints.take(database.app_system, "audit", clock.now())
+    assert len(put) == 2
+    failing[:] = ["none"]
+    assert checkpoints.take(database.app_system, "audit", clock.now()) == 1
+    assert len(set(put)) == len(organizations) == 3
 
 
 def test_old_answers_are_forgotten(
