@@ -424,7 +424,8 @@ CREATE TABLE public.model_usage (
     cost_microusd bigint NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT ck_model_usage_kind CHECK ((kind = ANY (ARRAY['chat'::text, 'embedding'::text])))
-);
+)
+WITH (autovacuum_vacuum_insert_threshold='1000', autovacuum_vacuum_insert_scale_factor='0');
 
 ALTER TABLE ONLY public.model_usage FORCE ROW LEVEL SECURITY;
 

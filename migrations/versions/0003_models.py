@@ -43,6 +43,10 @@ def upgrade() -> None:
         );
         CREATE INDEX ix_model_usage_organization_id_created_at
             ON model_usage (organization_id, created_at) INCLUDE (cost_microusd);
+        -- Only what was vacuumed is read from the index alone, and what is read is the newest.
+        ALTER TABLE model_usage SET (
+            autovacuum_vacuum_insert_threshold = 1000, autovacuum_vacuum_insert_scale_factor = 0
+        );
     """)
     protect("model_usage", write="INSERT")
 

@@ -78,3 +78,20 @@ def test_checkpoints_look_at_the_newest_of_each_organization(
         assert checkpoints.take(database.app_system, "audit", clock.now()) == 1
     assert "Limit" in found[0]
     assert "Index Only Scan Backward using audit_checkpoints_pkey" in found[0]
+
+
+def test_what_a_day_has_cost_is_read_from_an_index_alone(
+    path: Path, database: TestDatabase
+) -> None:
+    rows = f"""
+        (organization_id, id, kind, model_key, input_tokens, output_tokens, cost_microusd,
+         created_at)
+        SELECT '{path.tenant.organization_id}', gen_random_uuid(), 'chat', 'openai/quoter', 1, 1, 1,
+               now() - number * interval '1 minute'
+        FROM generate_series(1, 20000) AS number
+    """
+    fill(database, "model_usage", rows)
+    path.receive(path.tenant.webhook("Hello?"))
+    with plans(database.app_rw, "model_usage") as found:
+        path.draft()
+    assert "Index Only Scan using ix_model_usage_organization_id_created_at" in found[0]
