@@ -359,6 +359,16 @@ CREATE TABLE public.idempotency_keys (
 
 ALTER TABLE ONLY public.idempotency_keys FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.identities (
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    provider text NOT NULL,
+    subject text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.identities FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.job_runs (
     organization_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -382,8 +392,10 @@ CREATE TABLE public.learning_samples (
     draft_id uuid NOT NULL,
     action_id uuid NOT NULL,
     diff_json jsonb NOT NULL,
+    embeddings_json jsonb,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT learning_samples_diff_json_check CHECK (public.is_small(diff_json))
+    CONSTRAINT learning_samples_diff_json_check CHECK (public.is_small(diff_json)),
+    CONSTRAINT learning_samples_embeddings_json_check CHECK (public.is_small(embeddings_json))
 );
 
 ALTER TABLE ONLY public.learning_samples FORCE ROW LEVEL SECURITY;
@@ -607,6 +619,9 @@ ALTER TABLE ONLY public.embedding_spaces
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_pkey PRIMARY KEY (organization_id, api_key_id, key);
 
+ALTER TABLE ONLY public.identities
+    ADD CONSTRAINT identities_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.job_runs
     ADD CONSTRAINT job_runs_pkey PRIMARY KEY (organization_id, id);
 
@@ -685,6 +700,9 @@ ALTER TABLE ONLY public.embedding_spaces
 ALTER TABLE ONLY public.learning_samples
     ADD CONSTRAINT uq_learning_samples_action_id UNIQUE (organization_id, action_id);
 
+ALTER TABLE ONLY public.identities
+    ADD CONSTRAINT uq_identities_provider_subject UNIQUE (provider, subject);
+
 ALTER TABLE ONLY public.learning_samples
     ADD CONSTRAINT uq_learning_samples_draft_id UNIQUE (organization_id, draft_id);
 
@@ -750,6 +768,8 @@ CREATE INDEX ix_drafts_conversation_id_status ON public.drafts USING btree (orga
 CREATE INDEX ix_drafts_status_created_at ON public.drafts USING btree (organization_id, status, created_at);
 
 CREATE INDEX ix_idempotency_keys_created_at ON public.idempotency_keys USING btree (created_at);
+
+CREATE INDEX ix_identities_user_id ON public.identities USING btree (user_id);
 
 CREATE INDEX ix_job_runs_organization_id_type_created_at ON public.job_runs USING btree (organization_id, type, created_at);
 
@@ -927,6 +947,9 @@ ALTER TABLE ONLY public.idempotency_keys
 ALTER TABLE ONLY public.idempotency_keys
     ADD CONSTRAINT idempotency_keys_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
+ALTER TABLE ONLY public.identities
+    ADD CONSTRAINT identities_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
+
 ALTER TABLE ONLY public.job_runs
     ADD CONSTRAINT job_runs_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
@@ -1027,9 +1050,15 @@ ALTER TABLE public.drafts ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.idempotency_keys ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.identities ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.job_runs ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.learning_samples ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY member ON public.identities FOR SELECT TO app_rw, app_ro USING ((EXISTS ( SELECT
+   FROM public.organization_memberships m
+  WHERE ((m.user_id = identities.user_id) AND (m.organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)))));
 
 CREATE POLICY member ON public.users FOR SELECT TO app_rw, app_ro USING ((EXISTS ( SELECT
    FROM public.organization_memberships m
@@ -1082,6 +1111,8 @@ CREATE POLICY owner ON public.draft_requests TO app_owner USING (true) WITH CHEC
 CREATE POLICY owner ON public.drafts TO app_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY owner ON public.idempotency_keys TO app_owner USING (true) WITH CHECK (true);
+
+CREATE POLICY owner ON public.identities TO app_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY owner ON public.job_runs TO app_owner USING (true) WITH CHECK (true);
 
@@ -1255,6 +1286,9 @@ GRANT SELECT ON TABLE public.embedding_spaces TO app_ro;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.idempotency_keys TO app_rw;
 GRANT SELECT,DELETE ON TABLE public.idempotency_keys TO app_system;
+
+GRANT SELECT ON TABLE public.identities TO app_rw;
+GRANT SELECT ON TABLE public.identities TO app_ro;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.job_runs TO app_rw;
 GRANT SELECT ON TABLE public.job_runs TO app_ro;

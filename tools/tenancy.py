@@ -16,8 +16,11 @@ TENANT_SETTING = "(NULLIF(current_setting('app.organization_id'::text, true), ''
 SHARED = {
     "alembic_version": ({}, {}),
     "embedding_spaces": ({"SELECT", "INSERT"}, {"SELECT"}),
+    "identities": ({"SELECT"}, {"SELECT"}),
     "users": ({"SELECT"}, {"SELECT"}),
 }
+# Those whose rows an organization sees through its memberships.
+OF_MEMBERS = {"identities", "users"}
 # What the sweepers need of all tenants at once.
 SYSTEM = {
     "audit_checkpoints": {"SELECT", "INSERT"},
@@ -134,7 +137,7 @@ def _tables(connection: Connection, tenants: dict[str, str]) -> Iterator[str]:
             yield f"{table} belongs to {owner}; app_owner must own it."
         if table not in tenants and table not in SHARED:
             yield f"{table} has no organization_id: give it one, or list it as SHARED."
-        if (table in tenants or table == "users") and not secured:
+        if (table in tenants or table in OF_MEMBERS) and not secured:
             yield f"{table} lacks forced row-level security: protect() it."
 
 
@@ -224,7 +227,7 @@ def _foreign_keys(connection: Connection, tenants: dict[str, str]) -> Iterator[s
     keyed = set()
     for table, name, target, columns, referenced in connection.execute(FOREIGN_KEYS):
         keyed |= {f"{table}.{column}" for column in columns}
-        if target == "users" and table != "organization_memberships":
+        if target == "users" and table not in {"organization_memberships", *OF_MEMBERS}:
             yield f"{table}: {name} names a user who need not be a member; point to memberships."
         if table not in tenants or target not in tenants:
             continue

@@ -1,4 +1,4 @@
-"""Organizations, users, memberships, API keys; the shared trigger functions."""
+"""Organizations, users, identities, memberships, API keys; the shared trigger functions."""
 
 from __future__ import annotations
 
@@ -52,6 +52,16 @@ def upgrade() -> None:
             CONSTRAINT uq_users_email UNIQUE (email)
         );
 
+        CREATE TABLE identities (
+            id uuid PRIMARY KEY,
+            user_id uuid NOT NULL REFERENCES users (id),
+            provider text NOT NULL,
+            subject text NOT NULL,
+            created_at timestamptz NOT NULL DEFAULT now(),
+            CONSTRAINT uq_identities_provider_subject UNIQUE (provider, subject)
+        );
+        CREATE INDEX ix_identities_user_id ON identities (user_id);
+
         CREATE TABLE organization_memberships (
             organization_id uuid NOT NULL REFERENCES organizations (id),
             user_id uuid NOT NULL REFERENCES users (id),
@@ -90,16 +100,9 @@ def upgrade() -> None:
     protect("organization_settings", write="UPDATE")
     protect("organization_memberships", write="")
     protect("api_keys", write="", analytics=False)
-    op.execute(f"""
-        ALTER TABLE users ENABLE ROW LEVEL SECURITY;
-        ALTER TABLE users FORCE ROW LEVEL SECURITY;
-        CREATE POLICY owner ON users TO app_owner USING (true) WITH CHECK (true);
-        CREATE POLICY member ON users FOR SELECT TO app_rw, app_ro USING (EXISTS (
-            SELECT FROM organization_memberships m
-            WHERE m.user_id = users.id AND m.organization_id = {TENANT}
-        ));
-        GRANT SELECT ON users TO app_rw, app_ro;
-
+    _show_to_members("users", "id")
+    _show_to_members("identities", "user_id")
+    op.execute("""
         CREATE FUNCTION find_api_key(key_id uuid) RETURNS TABLE (
             organization_id uuid,
             user_id uuid,
@@ -122,10 +125,25 @@ def upgrade() -> None:
     """)
 
 
+def _show_to_members(table: str, user: str) -> None:
+    """Show a row of `table` to every organization that its `user` is or was a member of."""
+    op.execute(f"""
+        ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
+        ALTER TABLE {table} FORCE ROW LEVEL SECURITY;
+        CREATE POLICY owner ON {table} TO app_owner USING (true) WITH CHECK (true);
+        CREATE POLICY member ON {table} FOR SELECT TO app_rw, app_ro USING (EXISTS (
+            SELECT FROM organization_memberships m
+            WHERE m.user_id = {table}.{user} AND m.organization_id = {TENANT}
+        ));
+        GRANT SELECT ON {table} TO app_rw, app_ro;
+    """)
+
+
 def downgrade() -> None:
     op.execute("""
         DROP FUNCTION find_api_key;
-        DROP TABLE api_keys, organization_memberships, users, organization_settings, organizations;
+        DROP TABLE api_keys, organization_memberships, identities, users, organization_settings,
+            organizations;
         DROP FUNCTION is_small;
         DROP FUNCTION touch;
     """)

@@ -131,6 +131,7 @@ def upgrade() -> None:
             draft_id uuid NOT NULL,
             action_id uuid NOT NULL,
             diff_json jsonb NOT NULL CHECK (is_small(diff_json)),
+            embeddings_json jsonb CHECK (is_small(embeddings_json)),
             created_at timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (organization_id, id),
             FOREIGN KEY (organization_id, draft_id) REFERENCES drafts (organization_id, id),

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import psycopg
 from psycopg import sql
 
-from tools.tenancy import FOREIGN_KEYS
+from tools.tenancy import FOREIGN_KEYS, OF_MEMBERS
 
 _COLUMNS = """
     SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
@@ -230,7 +230,7 @@ def two_tenants(connection: Connection) -> tuple[Tenant, Tenant]:
     shared = {
         table: insert(connection, table, one.row(table))
         for table in catalogue.columns
-        if table not in catalogue.tenant_tables and table != "users"
+        if table not in [*catalogue.tenant_tables, *OF_MEMBERS]
     }
     one.fill(connection, shared)
     other.fill(connection, shared)

@@ -46,6 +46,7 @@ BROKEN = {
     "ALTER TABLE drafts NO FORCE ROW LEVEL SECURITY": "drafts lacks forced row-level security",
     "ALTER TABLE drafts DISABLE ROW LEVEL SECURITY": "drafts lacks forced row-level security",
     "ALTER TABLE users DISABLE ROW LEVEL SECURITY": "users lacks forced row-level security",
+    "ALTER TABLE identities NO FORCE ROW LEVEL SECURITY": "identities lacks forced row-level secu",
     "DROP POLICY tenant ON drafts": "drafts: the policy tenant is absent",
     "DROP POLICY owner ON drafts": "drafts: the policy owner is absent",
     "ALTER POLICY tenant ON drafts USING (true)": "drafts: the policy tenant is ALL to app_ro, app",
@@ -123,7 +124,9 @@ def test_the_file_is_what_the_revisions_make(capsys: pytest.CaptureFixture[str])
 
 def test_a_difference_of_the_file_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     old = tmp_path / "schema.sql"
-    old.write_text(schema.SCHEMA.read_text("utf-8").replace("reason text,", "excuse text,", 1))
+    old.write_text(
+        schema.SCHEMA.read_text("utf-8").replace("    reason text,", "    excuse text,", 1)
+    )
     monkeypatch.setattr(schema, "SCHEMA", old)
     with pytest.raises(SystemExit) as failed:
         schema.main(["--check"])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -23,6 +24,7 @@ from tests.db.generated_rows import (
     two_tenants,
     update,
 )
+from tools.tenancy import OF_MEMBERS
 
 SECURED = "row-level security policy"
 
@@ -159,7 +161,7 @@ def test_without_a_tenant_nothing_is_seen(widened: World, role: str) -> None:
         with widened.database.connect(role) as connection:
             if value is not None:
                 connection.execute("SELECT set_config('app.organization_id', %s, false)", [value])
-            for table in [*widened.tables, "users"]:
+            for table in [*widened.tables, *OF_MEMBERS]:
                 query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
                 assert connection.execute(query).fetchone() == (0,), table
 
@@ -187,15 +189,24 @@ def test_a_pooled_connection_keeps_nothing_of_a_tenant(world: World) -> None:
     assert second == (first[0], str(world.other.id), [world.other.id])
 
 
-def test_users_are_seen_through_their_membership(world: World) -> None:
+@pytest.mark.parametrize("table", sorted(OF_MEMBERS))
+def test_people_are_seen_through_their_membership(world: World, table: str) -> None:
+    query = sql.SQL("SELECT id FROM {}").format(sql.Identifier(table))
     with world.as_other() as connection:
-        seen = connection.execute("SELECT id FROM users").fetchall()
-    assert seen == [(world.other.rows["users"]["id"],)]
+        seen = connection.execute(query).fetchall()
+    assert seen == [(world.other.rows[table]["id"],)]
     both = {"organization_id": world.other.id, "user_id": world.one.rows["users"]["id"]}
     insert(world.owner, "organization_memberships", {**both, "ended_at": "2026-01-02T03:04:05Z"})
     with world.as_other() as connection:
-        seen = connection.execute("SELECT id FROM users").fetchall()
+        seen = connection.execute(query).fetchall()
     assert len(seen) == 2
+
+
+def test_a_subject_of_a_provider_is_one_user(world: World) -> None:
+    taken = world.one.rows["identities"]
+    again = {**taken, "id": uuid4(), "user_id": world.other.rows["users"]["id"]}
+    said = refusal(insert, world.owner, "identities", again)
+    assert "uq_identities_provider_subject" in said
 
 
 def test_json_of_more_than_64_kb_is_refused(world: World) -> None:

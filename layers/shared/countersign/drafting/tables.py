@@ -93,11 +93,15 @@ class DraftAction(Tenant, Table):
 
 
 class LearningSample(Tenant, Table):
-    """An original draft beside what was sent, for later drafts to learn from."""
+    """An original draft beside what was sent, for later drafts to learn from.
+
+    `embeddings_json` is for whoever computes vectors before a retraining; absent until then.
+    """
 
     __tablename__ = "learning_samples"
 
     draft_id: Mapped[UUID]
     action_id: Mapped[UUID]
     diff_json: Mapped[list[list[Any]]] = json()
+    embeddings_json: Mapped[Any | None] = json()
     created_at: Mapped[datetime] = created()

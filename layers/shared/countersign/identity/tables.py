@@ -1,4 +1,4 @@
-"""Tables of the identity room. `users` is the one that belongs to no organization."""
+"""Tables of the identity room. Users and their identities belong to no organization."""
 
 from datetime import datetime
 from typing import Literal
@@ -57,6 +57,18 @@ class User(Table):
     display_name: Mapped[str]
     created_at: Mapped[datetime] = created()
     updated_at: Mapped[datetime] = created()
+
+
+class Identity(Table):
+    """A user as a sign-in provider knows them (seed: authProvider, authSubject)."""
+
+    __tablename__ = "identities"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[UUID]
+    provider: Mapped[str]
+    subject: Mapped[str]
+    created_at: Mapped[datetime] = created()
 
 
 class OrganizationMembership(Table):
