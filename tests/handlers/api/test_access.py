@@ -14,7 +14,7 @@ from botocore.exceptions import EndpointConnectionError
 from countersign.drafting import api, feed
 from countersign.identity.access import Access
 from countersign.identity.api_keys import SCOPES, Scope
-from countersign.platform import db, queues
+from countersign.platform import db, openapi, queues
 from countersign.platform.db import Database, engine
 from countersign.platform.db import database as database_of
 from countersign.platform.log import logger
@@ -181,6 +181,22 @@ def test_the_document_needs_no_key() -> None:
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
     assert answer.json["openapi"] == "3.1.0"
+
+
+def test_the_document_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It asks for no key, so that making it each time would let anybody keep workers busy."""
+    made = []
+
+    def document(*_: object) -> dict[str, Any]:
+        made.append(1)
+        return {}
+
+    api.read_openapi.cache_clear()
+    with monkeypatch.context() as replaced:
+        replaced.setattr(openapi, "document", document)
+        answers = [Api(None).call("GET", "/openapi.json") for _ in range(2)]
+    api.read_openapi.cache_clear()
+    assert ([answer.json for answer in answers], made) == ([{}, {}], [1])
 
 
 def test_unknown_addresses_and_methods(story: Story) -> None:

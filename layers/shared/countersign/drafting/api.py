@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from pydantic import RootModel
@@ -18,6 +19,7 @@ class Document(RootModel[dict[str, Any]]):
 
 
 @documents.add("GET", "/v1/openapi.json", None)
+@functools.cache
 def read_openapi() -> Document:
     """Read this document"""
     # Made when it is asked for: what writes it would slow down every other start.
