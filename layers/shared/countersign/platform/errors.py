@@ -75,12 +75,6 @@ class TooLarge(CountersignError):
     code = "too-large"
 
 
-class RateLimited(CountersignError):
-    """Too many requests; wait, then try again."""
-
-    code = "rate-limited"
-
-
 class Unavailable(CountersignError):
     """Something this depends on does not answer; try again."""
 

@@ -25,7 +25,6 @@ STATUS: dict[type[errors.CountersignError], int] = {
     errors.Stale: 409,
     errors.TooLarge: 413,
     errors.UnsupportedMediaType: 415,
-    errors.RateLimited: 429,
     errors.Unavailable: 503,
 }
 

@@ -35,11 +35,10 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Hit:
-    """A found text; `similarity` is the cosine, `lexical` the rank of words from 0 to 1."""
+    """A found text; `lexical` is the rank of its words from 0 to 1."""
 
     id: UUID
     score: float
-    similarity: float
     lexical: float
 
 
@@ -77,7 +76,6 @@ scored AS (
 )
 SELECT id,
        similarity + :weight * coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS score,
-       similarity,
        coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS lexical
 FROM scored
 ORDER BY score DESC, id
