@@ -6,13 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from countersign.channels.tables import ChannelType
+from countersign.channels.messages import ChannelType
+from countersign.channels.providers import MODULES, provider_module
 from countersign.platform.errors import Invalid
-
-TYPES_OF_PROVIDER: dict[str, tuple[ChannelType, ...]] = {
-    "api": ("api",),
-    "twilio": ("sms", "whatsapp"),
-}
 
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S(.*\S)?$")]
 Slug = Annotated[str, Field(max_length=63, pattern=r"^[a-z][a-z0-9-]*$")]
@@ -60,13 +56,13 @@ class ChannelGiven(_Event):
 
     @model_validator(mode="after")
     def _fits(self) -> ChannelGiven:
-        types = TYPES_OF_PROVIDER.get(self.provider)
-        if types is None:
-            raise ValueError(f"provider must be one of {', '.join(TYPES_OF_PROVIDER)}")
+        if self.provider not in MODULES:
+            raise ValueError(f"provider must be one of {', '.join(MODULES)}")
+        types = provider_module(self.provider).TYPES
         if self.type not in types:
             raise ValueError(f"type must be {' or '.join(types)} for {self.provider}")
-        if self.type == "whatsapp" and not self.external_id.startswith("whatsapp:"):
-            raise ValueError("external_id must be of the form whatsapp:+15550100")
+        if not self.external_id.startswith(types[self.type]):
+            raise ValueError(f"external_id must begin with {types[self.type]}")
         return self
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from countersign.channels import keys
+from countersign.channels.providers import provider_module
 from countersign.channels.tables import Channel
 from countersign.identity import api_keys
 from countersign.identity.api_keys import SCOPES
@@ -27,12 +28,6 @@ from countersign.platform.ids import new_id
 from migrations.events import ChannelGiven, OrganizationGiven, PersonGiven
 
 KEY_LIFETIME = timedelta(days=365)
-
-# What a channel's secret must hold; the providers' modules say what each is for.
-_CREDENTIALS = {
-    "api": {"secret": "whsec_…", "url": "https://…"},
-    "twilio": {"account_sid": "AC…", "auth_token": "…"},
-}
 
 
 @dataclass(frozen=True)
@@ -104,7 +99,7 @@ def described(made: Channel, addressing: Addressing) -> dict[str, object]:
         "webhook_path": path,
         "webhook_url": addressing.public_url + path if addressing.public_url else None,
         "secret_name": f"{addressing.secrets_prefix}{made.id}",
-        "secret_holds": _CREDENTIALS[made.provider],
+        "secret_holds": dict(provider_module(made.provider).CREDENTIALS),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from countersign.channels.tables import ChannelType
+from countersign.channels.messages import ChannelType
 from countersign.identity.tables import Role
 from migrations.events import ChannelGiven, OrganizationGiven, PersonGiven
 

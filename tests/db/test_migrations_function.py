@@ -220,7 +220,7 @@ def changed(where: str, value: Any) -> dict[str, Any]:
         (changed("admin.display_name", " "), "admin.display_name: String should match"),
         (changed("channel.provider", "fax"), "provider must be one of api, twilio"),
         (changed("channel.type", "api"), "type must be sms or whatsapp for twilio"),
-        (changed("channel.type", "whatsapp"), "external_id must be of the form whatsapp:"),
+        (changed("channel.type", "whatsapp"), "external_id must begin with whatsapp:"),
         (changed("channel.type", "fax"), "channel.type: Input should be 'email'"),
     ],
 )

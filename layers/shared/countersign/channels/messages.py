@@ -8,6 +8,9 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
+ChannelType: TypeAlias = Literal[
+    "email", "chat", "shopify", "slack", "whatsapp", "sms", "messenger", "instagram", "api"
+]
 Status: TypeAlias = Literal["sent", "delivered", "failed"]
 Consent: TypeAlias = Literal["opted_out", "opted_in"]
 

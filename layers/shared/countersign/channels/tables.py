@@ -6,12 +6,10 @@ from uuid import UUID
 
 from sqlalchemy.orm import Mapped, mapped_column
 
+from countersign.channels.messages import ChannelType
 from countersign.platform.columns import Tenant, created, json, timestamp, word
 from countersign.platform.db import Table
 
-ChannelType = Literal[
-    "email", "chat", "shopify", "slack", "whatsapp", "sms", "messenger", "instagram", "api"
-]
 WebhookStatus = Literal["accepted", "rejected"]
 DeliveryState = Literal["queued", "sending", "sent", "delivered", "failed", "unknown", "cancelled"]
 AttemptOutcome = Literal["accepted", "refused", "throttled", "unreached", "unknown"]

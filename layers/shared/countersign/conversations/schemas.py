@@ -8,7 +8,8 @@ from uuid import UUID
 from pydantic import AwareDatetime, Field
 
 from countersign.channels.deliveries import Resolution
-from countersign.channels.tables import ChannelType, DeliveryState
+from countersign.channels.messages import ChannelType
+from countersign.channels.tables import DeliveryState
 from countersign.conversations.tables import (
     ConversationKind,
     ConversationStatus,

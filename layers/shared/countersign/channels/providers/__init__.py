@@ -1,6 +1,7 @@
 """The providers, each a module with the same few functions, imported when it is first used.
 
-A new provider is a file here and a line in `MODULES`.
+A new provider is a file here and a line in `MODULES`. Where its API is, is a constant of that file,
+or stands in a channel's secret where it differs by account, as for `api`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from countersign.channels.messages import (
+    ChannelType,
     DeliveryStatus,
     InboundMessage,
     Outgoing,
@@ -30,7 +32,10 @@ Credentials = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class ProviderSettings:
-    """Where providers' own APIs are; for the settings of a function that sends."""
+    """What a function that sends must know of providers, beside the channels' secrets.
+
+    Where Twilio's API is, so that the local stack can stand in for it.
+    """
 
     twilio_api_url: str = "https://api.twilio.com"
 
@@ -38,6 +43,10 @@ class ProviderSettings:
 class Provider(Protocol):
     """What every provider's module holds."""
 
+    TYPES: Mapping[ChannelType, str]
+    """The types of its channels, each with what our own addresses on it begin with."""
+    CREDENTIALS: Mapping[str, str]
+    """What a channel's secret must hold, by name, and what that looks like."""
     PARSED_HEADERS: tuple[str, ...]
     """The request headers that `parse` reads, in lower case."""
     ANSWER: tuple[str, str]

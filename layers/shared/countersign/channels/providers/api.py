@@ -30,6 +30,7 @@ from pydantic import (
 
 from countersign.channels.messages import (
     Accepted,
+    ChannelType,
     DeliveryStatus,
     InboundMessage,
     Outgoing,
@@ -44,6 +45,8 @@ from countersign.channels.providers.calls import send as post
 from countersign.platform import clock
 from countersign.platform.errors import Invalid, Unauthenticated, Unavailable
 
+TYPES: Mapping[ChannelType, str] = {"api": ""}
+CREDENTIALS = {"secret": "whsec_…", "url": "https://…"}
 PARSED_HEADERS: tuple[str, ...] = ("webhook-id",)
 ANSWER = ("application/json", '{"status":"accepted"}')
 RESEND_IS_SAFE = True

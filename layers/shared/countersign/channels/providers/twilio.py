@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -22,6 +22,7 @@ from urllib3.exceptions import HTTPError
 
 from countersign.channels.messages import (
     Accepted,
+    ChannelType,
     Consent,
     DeliveryStatus,
     InboundMessage,
@@ -40,6 +41,8 @@ from countersign.channels.providers.calls import Answer, call, retry_after
 from countersign.channels.providers.calls import send as post
 from countersign.platform.errors import Invalid, Unauthenticated, Unavailable
 
+TYPES: Mapping[ChannelType, str] = {"sms": "", "whatsapp": "whatsapp:"}
+CREDENTIALS = {"account_sid": "AC…", "auth_token": "…"}
 PARSED_HEADERS: tuple[str, ...] = ()
 # An empty TwiML document: "accepted, and say nothing back".
 # https://www.twilio.com/docs/usage/webhooks/messaging-webhooks
