@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path as File
 from typing import Any
 
 import pytest
@@ -39,8 +40,11 @@ from tests.world import (
     QuotingChat,
     memory_queues,
 )
+from tools import template
 
 __all__ = ["memory_queues"]
+
+APPLICATION = template.load(File(__file__).parents[2] / "template.yaml")
 
 TEXT = "Returns are free for 30 days. Keep the box."
 GOOD = {
@@ -205,6 +209,25 @@ def test_a_model_that_never_holds_fails_the_request(
     assert not chat.answers
     assert request(path).status == "failed"
     assert request(path).reason
+
+
+def test_a_request_that_breaks_its_worker_fails_before_its_message_is_a_dead_letter(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = APPLICATION["Parameters"]["MaxReceiveCount"]["MinValue"]
+    use(path, *[RuntimeError("A bug of ours.")] * tries)
+    (body,) = path.sent.take("drafts")
+    failures = 0
+    for number in range(tries):
+        later = datetime.now(UTC) + number * timedelta(hours=1)
+        monkeypatch.setattr(clock, "now", lambda later=later: later)
+        path.sent.sent["drafts"] = [(body, 0)]
+        try:
+            path.draft()
+        except RuntimeError:
+            failures += 1
+    assert failures == requests.MAX_ATTEMPTS
+    assert (request(path).status, request(path).reason) == ("failed", "too_many_attempts")
 
 
 @pytest.mark.parametrize(

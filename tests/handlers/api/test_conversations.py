@@ -10,11 +10,13 @@ import pytest
 
 from countersign.channels.tables import Delivery
 from countersign.conversations.tables import Attachment
+from countersign.drafting.requests import LEASE
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.people import directory
-from countersign.platform import verify
+from countersign.platform import clock, verify
 from tests.conftest import TestDatabase
 from tests.handlers.api.client import Api, Story, issue
+from tests.world import QuotingChat
 
 NOBODY = "018f0000-0000-7000-8000-000000000000"
 LATER = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
@@ -277,6 +279,29 @@ def test_another_draft_can_be_asked_for(story: Story, api: Api, conversation_id:
     assert story.path.count(Draft, status="pending") == 1
     (item,) = api.get("/feed")["items"]
     assert item["draft"]["revision"] == 2
+
+
+def test_another_draft_can_be_asked_for_once_a_worker_has_been_lost(
+    story: Story, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(self: object, *args: object, **kwargs: object) -> None:
+        raise RuntimeError("A bug of ours.")
+
+    story.ada_writes()
+    conversation_id = api.get("/feed")["items"][0]["conversation"]["id"]
+    lost = list(story.path.sent.sent["drafts"])
+    with monkeypatch.context() as model, pytest.raises(RuntimeError):
+        model.setattr(QuotingChat, "answer", die)
+        story.path.draft()
+    path = f"/conversations/{conversation_id}/draft-requests"
+    assert api.call("POST", path).problem == "conflict", "its lease lasts"
+    later = datetime.now(UTC) + LEASE
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert api.post(path)["revision"] == 2
+    story.path.sent.sent["drafts"] += lost
+    story.path.draft()
+    assert story.path.count(DraftRequest, status="superseded", reason="newer_revision") == 1
+    assert story.path.count(Draft) == story.path.count(Draft, revision=2) == 1
 
 
 def test_a_draft_is_not_asked_for_where_there_is_nothing_to_answer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from countersign.channels import deliveries
 from countersign.conversations import locking, outbound
@@ -100,8 +100,9 @@ def ask(
     """
     conversation = locking.lock(session, conversation_id)
     trigger = _unanswered(session, conversation)
-    if _is_under_way(session, conversation_id):
+    if _is_under_way(session, conversation_id, now):
         raise Conflict("A draft is on its way already.")
+    requests.supersede(session, [conversation_id], "newer_revision")
     number = requests.next_revision(session, trigger.id)
     (request,) = requests.open_requests(session, [trigger], now, number)
     data = {
@@ -125,12 +126,17 @@ def _unanswered(session: TenantSession, conversation: Conversation) -> Message:
     return session.get_one(Message, (session.organization_id, latest))
 
 
-def _is_under_way(session: TenantSession, conversation_id: UUID) -> bool:
+def _is_under_way(session: TenantSession, conversation_id: UUID, now: datetime) -> bool:
+    """Whether a draft waits to be written or is being written; not one whose worker was lost."""
     under_way = session.scalar(
         select(DraftRequest.id)
         .where(DraftRequest.organization_id == session.organization_id)
         .where(DraftRequest.conversation_id == conversation_id)
-        .where(DraftRequest.status.in_(("waiting", "drafting")))
+        .where((DraftRequest.status == "waiting") | _is_leased(now))
         .limit(1)
     )
     return under_way is not None
+
+
+def _is_leased(now: datetime) -> ColumnElement[bool]:
+    return (DraftRequest.status == "drafting") & (DraftRequest.leased_until > now)

@@ -25,6 +25,7 @@ from countersign.platform.ids import new_id
 LEASE = timedelta(seconds=150)
 """Longer than both model calls and the function's own timeout."""
 MAX_ATTEMPTS = 5
+"""Fewer than the queue's own tries, so that a request that no worker survives ends as failed."""
 CONTEXT_MESSAGES = 12
 """How many of a conversation's newest messages a model is shown."""
 
