@@ -29,9 +29,6 @@ def delivery() -> Outgoing:
     return Outgoing(
         delivery_id=UUID(int=1),
         attempt_id=UUID(int=2),
-        channel_id=UUID(int=3),
-        organization_id=UUID(int=4),
-        channel_key="twilio.key",
         sender="+15550100",
         recipient="+15550199",
         text="Your radiator ships today: 3 pieces & a cap.",

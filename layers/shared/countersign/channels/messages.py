@@ -77,14 +77,10 @@ class Outgoing:
 
     delivery_id: UUID
     attempt_id: UUID
-    channel_id: UUID
-    organization_id: UUID
-    channel_key: str = field(repr=False)
     sender: str
     recipient: str
     text: str = field(repr=False)
     html: str | None = field(default=None, repr=False)
-    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)
     external_conversation_id: str | None = None
     callback_url: str = field(repr=False)
 

@@ -75,9 +75,6 @@ def _outgoing(claim: Claim, settings: SendingSettings) -> Outgoing:
     return Outgoing(
         delivery_id=delivery.id,
         attempt_id=claim.attempt_id,
-        channel_id=channel.id,
-        organization_id=channel.organization_id,
-        channel_key=key,
         sender=delivery.sender,
         recipient=delivery.recipient,
         text=delivery.payload["text"],
