@@ -15,7 +15,7 @@ from countersign.conversations.tables import Conversation, Message, Notification
 from countersign.drafting import overtaking, requests
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.drafting.working import work
-from countersign.drafting.writing import Writer
+from countersign.drafting.writing import QUOTE_CHARACTERS, Writer
 from countersign.identity.tables import OrganizationSettings
 from countersign.knowledge.tables import Document
 from countersign.models import ChatAnswer, Embeddings
@@ -195,6 +195,44 @@ def test_an_answer_that_does_not_hold_is_asked_for_again_and_never_shown(
     monkeypatch.setattr(clock, "now", lambda: later)
     path.draft()
     assert draft(path).suggested_text == "Yes, for 30 days."
+
+
+def test_quotes_are_kept_once_and_no_longer_than_a_person_reads(
+    database: TestDatabase, memory_queues: MemoryQueues
+) -> None:
+    path, chunk = japanese(database, memory_queues)
+    quotes = [chunk[start:] for start in range(10)] * 2
+    use(path, {**GOOD, "citations": [{"source": "S1", "quote": quote} for quote in quotes]})
+    path.draft()
+    kept = draft(path).top_sources
+    assert [source["span"] for source in kept] == [
+        [start, start + QUOTE_CHARACTERS] for start in range(10)
+    ]
+    assert {source["quote"] for source in kept} == {
+        chunk[start : start + QUOTE_CHARACTERS] for start in range(10)
+    }
+
+
+def test_an_answer_with_more_sources_than_a_row_holds_does_not_hold(
+    database: TestDatabase, memory_queues: MemoryQueues
+) -> None:
+    path, chunk = japanese(database, memory_queues)
+    with path.tenant_session() as session:
+        session.execute(update(Document).values(title="題" * 2000))
+    quotes = [chunk[start:] for start in range(20)]
+    use(path, {**GOOD, "citations": [{"source": "S1", "quote": quote} for quote in quotes]})
+    path.draft()
+    assert (path.count(Draft), request(path).status) == (0, "waiting")
+
+
+def japanese(database: TestDatabase, queues: MemoryQueues) -> tuple[Path, str]:
+    """A tenant with one chunk of 3.8 KB in which no two characters are the same; a question."""
+    tenant = world.add_tenant(database)
+    chunk = "".join(map(chr, range(0x4E00, 0x4E00 + 1260)))
+    world.add_knowledge(database, tenant, [chunk])
+    path = Path(database, tenant, queues)
+    path.receive(tenant.webhook("返品できますか"))
+    return path, chunk
 
 
 def test_a_model_that_never_holds_fails_the_request(

@@ -27,6 +27,10 @@ SOURCES = 6
 MESSAGE_CHARACTERS = 4000
 """How much of each message a model is shown."""
 ANSWER_TOKENS = 800
+QUOTE_CHARACTERS = 500
+"""How much of a quote is kept: what a person reads to check a claim."""
+_SOURCES_BYTES = 64_000
+"""A little less than a JSON column holds: Postgres writes some numbers longer."""
 _REASON = re.compile(r"[a-z_]{1,64}")
 
 
@@ -176,14 +180,19 @@ def _shown(messages: Sequence[Message], found: list[Passage]) -> str:
 def _verified(answer: Answer, found: list[Passage]) -> list[dict[str, Any]]:
     """The sources of an answer, each quote found where it is said to be.
 
-    Raises `ModelMalformed` for an empty or uncited answer, and for a citation that does not hold.
+    Raises `ModelMalformed` for an empty or uncited answer, for a citation that does not hold, and
+    for more of them than can be kept.
     """
     if not answer.answer.strip() or not answer.citations:
         raise ModelMalformed("The answer is empty or cites nothing.")
     if "\x00" in answer.answer:
         raise ModelMalformed("The answer has a NUL character, which no text may have.")
     by_id = {f"S{number}": passage for number, passage in enumerate(found, 1)}
-    return [_source(citation, by_id.get(citation.source)) for citation in answer.citations]
+    cited = [_source(citation, by_id.get(citation.source)) for citation in answer.citations]
+    sources = list({(one["chunk_id"], *one["span"]): one for one in cited}.values())
+    if len(json.dumps(sources, ensure_ascii=False).encode()) > _SOURCES_BYTES:
+        raise ModelMalformed(f"The answer's citations take more than {_SOURCES_BYTES} bytes.")
+    return sources
 
 
 def _source(citation: Citation, passage: Passage | None) -> dict[str, Any]:
@@ -192,14 +201,14 @@ def _source(citation: Citation, passage: Passage | None) -> dict[str, Any]:
     at = passage.text.find(citation.quote)
     if at < 0:
         raise ModelMalformed("The answer quotes words that its source does not have.")
-    start = passage.start + at
+    start, quote = passage.start + at, citation.quote[:QUOTE_CHARACTERS]
     return {
         "document_id": str(passage.document_id),
         "document_version": passage.document_version,
         "title": passage.title,
         "source_url": passage.source_url,
         "chunk_id": str(passage.chunk_id),
-        "span": [start, start + len(citation.quote)],
-        "quote": citation.quote,
+        "span": [start, start + len(quote)],
+        "quote": quote,
         "score": passage.score,
     }
