@@ -9,14 +9,12 @@ from sqlalchemy import Computed
 from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
+from countersign.models.vectors import STORED_DIMENSIONS
 from countersign.platform.columns import Tenant, created, json, timestamp, word, words
 from countersign.platform.db import Table
 
 DatasetKind = Literal["documents", "faq", "analytics"]
 ProcessingStatus = Literal["pending", "processing", "completed", "failed"]
-
-DIMENSIONS = 1536
-"""Length of every stored vector; an encoder of fewer dimensions is padded with zeros."""
 
 
 class Dataset(Tenant, Table):
@@ -76,4 +74,4 @@ class ChunkEmbedding(Table):
     organization_id: Mapped[UUID] = mapped_column(primary_key=True)
     embedding_space_id: Mapped[UUID] = mapped_column(primary_key=True)
     chunk_id: Mapped[UUID] = mapped_column(primary_key=True)
-    embedding: Mapped[list[float]] = mapped_column(Vector(DIMENSIONS))
+    embedding: Mapped[list[float]] = mapped_column(Vector(STORED_DIMENSIONS))
