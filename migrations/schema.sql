@@ -197,6 +197,8 @@ CREATE TABLE public.deliveries (
     fence integer DEFAULT 0 NOT NULL,
     leased_until timestamp with time zone,
     attempts integer DEFAULT 0 NOT NULL,
+    may_have_arrived boolean DEFAULT false NOT NULL,
+    stop_reason text,
     provider_message_id text,
     reason_code text,
     reason text,
@@ -697,11 +699,11 @@ ALTER TABLE ONLY public.drafts
 ALTER TABLE ONLY public.embedding_spaces
     ADD CONSTRAINT uq_embedding_spaces_provider_model_dimensions UNIQUE (provider, model, dimensions);
 
-ALTER TABLE ONLY public.learning_samples
-    ADD CONSTRAINT uq_learning_samples_action_id UNIQUE (organization_id, action_id);
-
 ALTER TABLE ONLY public.identities
     ADD CONSTRAINT uq_identities_provider_subject UNIQUE (provider, subject);
+
+ALTER TABLE ONLY public.learning_samples
+    ADD CONSTRAINT uq_learning_samples_action_id UNIQUE (organization_id, action_id);
 
 ALTER TABLE ONLY public.learning_samples
     ADD CONSTRAINT uq_learning_samples_draft_id UNIQUE (organization_id, draft_id);

@@ -12,8 +12,8 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import delete, select
 
-from countersign.channels import deliveries
-from countersign.channels.deliveries import Claim
+from countersign.channels import attempts
+from countersign.channels.attempts import Claim
 from countersign.channels.envelope import Envelope
 from countersign.channels.messages import (
     Accepted,
@@ -196,10 +196,10 @@ def _send(
     )
     session.flush()
     sent_at = approved.undo_until + timedelta(seconds=1)
-    claimed = deliveries.claim(session, approved.delivery_id, sent_at)
+    claimed = attempts.claim(session, approved.delivery_id, sent_at)
     assert isinstance(claimed, Claim)
     sid = f"SM{uuid5(channel.id, approval.final_text).hex}"
-    sent = deliveries.settle(session, claimed, Accepted(sid), sent_at)
+    sent = attempts.settle(session, claimed, Accepted(sid), sent_at)
     assert sent is not None
     outbound.record_outcome(session, conversation, sent, sent_at)
     delivered = DeliveryStatus(

@@ -65,6 +65,8 @@ def upgrade() -> None:
             fence integer NOT NULL DEFAULT 0,
             leased_until timestamptz,
             attempts integer NOT NULL DEFAULT 0,
+            may_have_arrived boolean NOT NULL DEFAULT false,
+            stop_reason text,
             provider_message_id text,
             reason_code text,
             reason text,

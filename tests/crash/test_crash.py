@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from countersign.channels import deliveries
+from countersign.channels import attempts
 from countersign.drafting import requests
 from countersign.platform import outbox
 from tests.crash.acts import ACTS, RACE, Act
@@ -66,7 +66,7 @@ def test_a_send_of_unknown_end_is_settled(
     ("time", "function"),
     [
         # Else a process that froze before its call could make it after another has taken over.
-        (deliveries.LEASE, "Outbound"),
+        (attempts.LEASE, "Outbound"),
         (requests.LEASE, "Drafts"),
         # Else the relay could look before a process that froze has committed. Queues would bring
         # the work of other functions again, and a check with it.

@@ -12,8 +12,8 @@ from uuid import UUID
 
 import pytest
 
-from countersign.channels import deliveries, sending
-from countersign.channels.deliveries import Claim
+from countersign.channels import attempts, sending
+from countersign.channels.attempts import Claim
 from countersign.channels.providers import api, twilio
 from countersign.channels.sending import SendingSettings
 from countersign.channels.tables import Delivery
@@ -85,10 +85,10 @@ def no_attempt_before_the_call(patch: Patch) -> None:
     ) -> None:
         with outbox.transaction(organization_id) as session:
             conversation = locking.lock_of_delivery(session, delivery_id)
-            claimed = deliveries.claim(session, delivery_id, clock.now())
+            claimed = attempts.claim(session, delivery_id, clock.now())
             if isinstance(claimed, Claim):
                 result = sending.send(claimed, settings)
-                moved = deliveries.settle(session, claimed, result, clock.now())
+                moved = attempts.settle(session, claimed, result, clock.now())
                 if moved:
                     outbound.record_outcome(session, conversation, moved, clock.now())
 
@@ -101,7 +101,7 @@ def no_unknown(patch: Patch) -> None:
 
 
 def no_lease_of_deliveries(patch: Patch) -> None:
-    patch.setattr(deliveries, "LEASE", timedelta(0))
+    patch.setattr(attempts, "LEASE", timedelta(0))
 
 
 def no_lease_of_requests(patch: Patch) -> None:
@@ -110,7 +110,7 @@ def no_lease_of_requests(patch: Patch) -> None:
 
 def no_fence(patch: Patch) -> None:
     """Whatever a worker says counts, though another has taken over long ago."""
-    settle = deliveries.settle
+    settle = attempts.settle
 
     def settle_anyway(session: TenantSession, claimed: Claim, *rest: Any) -> Delivery | None:
         delivery = session.get_one(Delivery, (session.organization_id, claimed.delivery.id))
@@ -118,7 +118,7 @@ def no_fence(patch: Patch) -> None:
         session.flush()
         return settle(session, claimed, *rest)
 
-    patch.setattr(deliveries, "settle", settle_anyway)
+    patch.setattr(attempts, "settle", settle_anyway)
 
 
 def no_row_locks(patch: Patch) -> None:

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, update
 
-from countersign.channels import deliveries, sending
-from countersign.channels.deliveries import Claim
+from countersign.channels import attempts, deliveries, sending
+from countersign.channels.attempts import Claim
 from countersign.channels.messages import (
     Accepted,
     DeliveryStatus,
@@ -162,30 +162,26 @@ def test_what_surely_did_not_arrive_is_tried_again_later(
     assert ledger.deliver() == "sent"
 
 
+@pytest.mark.parametrize("found", [["SM1"], ["SM1", "SM2"]])
 def test_a_try_that_was_answered_5xx_is_looked_up_before_the_next(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, found: list[str]
 ) -> None:
     ledger.answers(Throttled(None, "HTTP 502", may_have_arrived=True))
     assert ledger.deliver() is None
-    first_try = ledger.calls[0].started_at
+    # Not at once: what the provider took may not be in its list yet.
+    assert ledger.row.not_before - ledger.now >= deliveries.LOOK_UP_AFTER[0]
+    first_try, earlier_clocks = ledger.calls[0].since, timedelta(seconds=60)
     ledger.now += timedelta(hours=1)
     claims: list[Claim] = []
     twilio = provider_module("twilio")
     monkeypatch.undo()
     monkeypatch.setattr(clock, "now", lambda: ledger.now)
     monkeypatch.setattr(queues, "send_delayed", ledger.path.sent.send_delayed)
-    monkeypatch.setattr(sending, "_credentials", lambda claim, settings: {})
+    monkeypatch.setattr(sending, "_credentials", lambda *_: {})
     monkeypatch.setattr(sending, "_outgoing", lambda claim, settings: claims.append(claim))
-    lists: list[list[str]] = [["SM1", "SM2"], ["SM7"]]
-    monkeypatch.setattr(twilio, "look_up", lambda *_: lists.pop(0))
-    assert ledger.deliver() == "unknown"
-    assert claims[0].started_at == first_try
-    ledger.path.sent.take("outbound")
-    with ledger.path.tenant_session() as session:
-        row = deliveries.resolve(session, ledger.id, "resend", ledger.now)
-        row.reason_code = "provider_error"
-    assert ledger.deliver() == "sent"
-    assert ledger.row.provider_message_id == "SM7"
+    monkeypatch.setattr(twilio, "look_up", lambda *_: found)
+    assert ledger.deliver() == ("sent" if len(found) == 1 else "unknown")
+    assert claims[0].since == first_try - earlier_clocks
 
 
 @pytest.mark.parametrize("provider", ["twilio", "api"])
@@ -231,19 +227,19 @@ def take_back(ledger: Ledger) -> None:
 
 
 def test_tries_end_at_last(ledger: Ledger) -> None:
-    ledger.answers(*[Throttled(None, "Slow down.")] * deliveries.MAX_ATTEMPTS)
-    for _ in range(deliveries.MAX_ATTEMPTS):
+    ledger.answers(*[Throttled(None, "Slow down.")] * attempts.MAX_ATTEMPTS)
+    for _ in range(attempts.MAX_ATTEMPTS):
         ledger.now += timedelta(hours=1)
         state = ledger.deliver()
     assert state == "failed"
-    assert ledger.path.count(DeliveryAttempt) == deliveries.MAX_ATTEMPTS
+    assert ledger.path.count(DeliveryAttempt) == attempts.MAX_ATTEMPTS
 
 
 def test_waiting_doubles_and_has_an_end() -> None:
-    for attempts in range(1, 30):
-        wait = deliveries.backoff(attempts).total_seconds()
-        assert min(600, 2**attempts) / 2 <= wait <= min(600, 2**attempts)
-    assert deliveries.backoff(1, 900.0).total_seconds() == 900
+    for tries in range(1, attempts.MAX_ATTEMPTS):
+        wait = attempts.backoff(tries).total_seconds()
+        assert min(600, 2**tries) / 2 <= wait <= min(600, 2**tries)
+    assert attempts.backoff(1, 900.0).total_seconds() == 900
 
 
 def test_a_lost_answer_is_unknown_and_not_sent_again(ledger: Ledger) -> None:
@@ -289,7 +285,7 @@ def add_other(ledger: Ledger, provider_message_id: str, created: datetime, sent:
         recipient=row.recipient,
         payload=row.payload,
         not_before=row.not_before,
-        leased_until=sent + deliveries.LEASE,
+        leased_until=sent + attempts.LEASE,
         provider_message_id=provider_message_id,
         created_at=created,
     )
@@ -324,7 +320,7 @@ def test_a_look_up_needs_no_more_of_a_long_conversation_than_it_may_find(
     add_other(ledger, "SM7", created=before, sent=ledger.now)
     ledger.now += timedelta(hours=1)
     with ledger.path.tenant_session() as session:
-        claimed = deliveries.claim(session, ledger.id, ledger.now, look_up)
+        claimed = attempts.claim(session, ledger.id, ledger.now, look_up)
     assert isinstance(claimed, Claim)
     assert claimed.owned == {"SM7"}
 
@@ -344,7 +340,7 @@ def test_a_worker_that_died_leaves_an_unknown_once_its_lease_ends(ledger: Ledger
         ledger.deliver()
     with pytest.raises(Unavailable):
         ledger.deliver()
-    ledger.now += deliveries.LEASE + timedelta(seconds=1)
+    ledger.now += attempts.LEASE + timedelta(seconds=1)
     assert ledger.deliver() == "unknown"
     assert len(ledger.calls) == 1
 
@@ -356,7 +352,7 @@ def test_a_late_answer_counts_only_as_an_acceptance(
     ledger: Ledger, late: SendResult, state: str
 ) -> None:
     def send(claim: Claim, settings: SendingSettings) -> SendResult:
-        ledger.now += deliveries.LEASE + timedelta(seconds=1)
+        ledger.now += attempts.LEASE + timedelta(seconds=1)
         assert ledger.deliver() == "unknown"
         return late
 
@@ -486,18 +482,71 @@ def test_what_is_stopped_at_the_hand_over_is_as_if_it_had_not_been_approved(ledg
 
 
 def test_what_was_taken_back_and_yet_arrived_is_the_latest_again(ledger: Ledger) -> None:
-    ledger.answers(Throttled(None, "HTTP 502", may_have_arrived=True))
-    ledger.deliver()
-    row = ledger.row
+    recipient = ledger.row.recipient
     with ledger.path.tenant_session() as session:
-        directory.suppress(session, row.recipient, "opted_out")
-    ledger.now += timedelta(hours=1)
+        directory.suppress(session, recipient, "opted_out")
     assert ledger.deliver() == "cancelled"
     assert ledger.tell("delivered")
+    message_id = ledger.row.message_id
     with ledger.path.tenant_session() as session:
         conversation = session.scalars(select(Conversation)).one()
-        assert conversation.latest_message_id == row.message_id
+        assert conversation.latest_message_id == message_id
     assert not ledger.waits
+
+
+def test_a_person_is_asked_at_last_where_a_try_may_have_arrived(ledger: Ledger) -> None:
+    ledger.answers(Throttled(None, "HTTP 502", may_have_arrived=True), Unreached("No route."))
+    ledger.deliver()
+    with ledger.path.tenant_session() as session:
+        session.execute(update(Delivery).values(attempts=attempts.MAX_ATTEMPTS - 1))
+        session.execute(update(DeliveryAttempt).values(number=2 - attempts.MAX_ATTEMPTS + 1))
+    ledger.now += timedelta(hours=1)
+    assert ledger.deliver() == "unknown"
+    assert ledger.tell("sent")
+
+
+@pytest.mark.parametrize(
+    ("result", "becomes", "draft"),
+    [
+        (Throttled(None, "Slow down."), "cancelled", "superseded"),
+        (Unreached("No route."), "cancelled", "superseded"),
+        (Throttled(None, "HTTP 502", may_have_arrived=True), "unknown", "sent"),
+        (Accepted("SM1"), "sent", "sent"),
+    ],
+)
+def test_a_newer_message_during_the_call_lets_it_be_the_last(
+    ledger: Ledger, result: SendResult, becomes: str, draft: str
+) -> None:
+    path = ledger.path
+
+    def answer(claim: Claim, settings: SendingSettings) -> SendResult:
+        path.receive(path.tenant.webhook("Forget it.", message_id="m2"))
+        return result
+
+    ledger.patch.setattr(sending, "send", answer)
+    assert ledger.deliver() == becomes
+    with path.tenant_session() as session:
+        drafts = session.scalars(select(Draft.status)).all()
+        samples = session.scalars(select(LearningSample)).all()
+        asked = session.scalars(select(DraftRequest.revision)).all()
+    assert drafts == [draft]
+    assert len(samples) == (draft == "sent")
+    assert asked == [1, 1]
+    assert ledger.waits
+
+
+def test_a_newer_message_does_not_take_back_what_may_have_arrived(ledger: Ledger) -> None:
+    """Its approval would be gone, and the customer have two answers."""
+    ledger.answers(Throttled(None, "HTTP 502", may_have_arrived=True))
+    ledger.deliver()
+    ledger.path.sent.take("outbound")
+    ledger.path.receive(ledger.path.tenant.webhook("And exchange it?", message_id="m2"))
+    assert ledger.row.status == "unknown"
+    assert [body["look_up"] for body in ledger.path.sent.take("outbound")] == [0]
+    assert ledger.tell("delivered")
+    with ledger.path.tenant_session() as session:
+        assert session.scalars(select(Draft.status)).all() == ["sent"]
+    assert ledger.waits
 
 
 def test_who_opted_out_is_not_written_to_again(ledger: Ledger) -> None:
@@ -533,4 +582,4 @@ def test_deciding_about_a_delivery_of_nobody(ledger: Ledger) -> None:
 
 def test_there_is_nothing_to_claim_of_nobody(ledger: Ledger) -> None:
     with ledger.path.tenant_session() as session:
-        assert deliveries.claim(session, new_id(), ledger.now) is None
+        assert attempts.claim(session, new_id(), ledger.now) is None

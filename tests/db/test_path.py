@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from countersign.channels import sending
-from countersign.channels.deliveries import Claim
+from countersign.channels.attempts import Claim
 from countersign.channels.messages import Accepted, SendResult
 from countersign.channels.sending import SendingSettings
 from countersign.channels.tables import Delivery

@@ -22,6 +22,7 @@ from countersign.channels.messages import (
     Unreached,
 )
 from countersign.channels.providers import ProviderSettings, api
+from countersign.platform.errors import Unauthenticated
 from tests.unit.channels.peer import Peer
 
 SECRET = "whsec_" + base64.b64encode(b"canary-secret-of-24-byte").decode()
@@ -77,6 +78,12 @@ def test_what_an_answer_means(
     peer.answers = [given]
     assert send(delivery, peer.url) == result
     assert len(peer.calls) == 1
+
+
+def test_a_receiver_that_does_not_know_the_signature(peer: Peer, delivery: Outgoing) -> None:
+    peer.answers = [(401, {}, b"who?")]
+    with pytest.raises(Unauthenticated, match="401: who"):
+        send(delivery, peer.url)
 
 
 def test_a_long_refusal_is_cut(peer: Peer, delivery: Outgoing) -> None:

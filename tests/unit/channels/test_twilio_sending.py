@@ -23,7 +23,7 @@ from countersign.channels.messages import (
     Unreached,
 )
 from countersign.channels.providers import ProviderSettings, calls, twilio
-from countersign.platform.errors import Unavailable
+from countersign.platform.errors import Unauthenticated, Unavailable
 from tests.unit.channels.peer import Peer
 
 CREDENTIALS = {"account_sid": "AC1", "auth_token": "canary-token"}
@@ -123,7 +123,6 @@ def test_throttling_and_5xx_are_tried_again(
             answer(400, {"code": 21211, "message": "Invalid 'To' Phone Number: +1", "status": 400}),
             Refused("21211", "Invalid 'To' Phone Number: +1"),
         ),
-        (answer(401, {"code": 20003, "message": "Authenticate"}), Refused("20003", "Authenticate")),
         ((404, {}, b"<html>"), Refused("http_404", "Twilio answered 404.")),
         ((400, {}, b"[1]"), Refused("http_400", "Twilio answered 400.")),
         ((302, {"location": "/elsewhere"}, b""), Refused("http_302", "Twilio answered 302.")),
@@ -135,6 +134,14 @@ def test_a_refusal_keeps_twilios_code_and_reason(
     peer.answers = [given]
     assert send(delivery, peer.url) == result
     assert len(peer.calls) == 1, "a redirect must not be followed"
+
+
+def test_refused_credentials_are_told_from_a_refused_message(
+    peer: Peer, delivery: Outgoing
+) -> None:
+    peer.answers = [answer(401, {"code": 20003, "message": "Authenticate"})]
+    with pytest.raises(Unauthenticated, match="Authenticate"):
+        send(delivery, peer.url)
 
 
 def test_no_connection_is_surely_not_sent(delivery: Outgoing) -> None:

@@ -1,24 +1,21 @@
 """The one ledger of what is sent.
 
-A delivery is queued → sending → sent → delivered | failed | unknown | cancelled.
-A send is claimed in one transaction, made outside any, and settled in another. The claim raises the
-delivery's fence; a result counts only while its fence is the newest. A crash after the provider may
-have accepted leaves `unknown`: settled by the provider's events, by a look-up that finds exactly
-one, or by a person. It is never blindly sent again, except to a receiver that deduplicates.
+A delivery is queued → sending → sent → delivered | failed | unknown | cancelled. What the provider
+may have accepted and did not confirm is `unknown`: settled by its events, by a look-up that finds
+exactly one, or by a person. It is never blindly sent again, except to a receiver that deduplicates.
+Each call to a provider is claimed and settled in `attempts`.
 
 The caller holds the lock on the conversation's row before it calls anything here.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import case, select, update
 
 from countersign.channels import messages as m
 from countersign.channels.providers import Provider, provider_module
@@ -26,40 +23,20 @@ from countersign.channels.tables import Channel, Delivery, DeliveryAttempt, Deli
 from countersign.people import directory
 from countersign.platform import outbox
 from countersign.platform.db import TenantSession
-from countersign.platform.errors import Conflict, NotFound, Unavailable
+from countersign.platform.errors import Conflict, NotFound
 from countersign.platform.ids import new_id
 
-LEASE = timedelta(seconds=90)
-"""Longer than the longest call and the function's own timeout."""
-MAX_ATTEMPTS = 8
-_FALTERED = "provider_error"
 LOOK_UP_AFTER = (timedelta(seconds=20), timedelta(minutes=2), timedelta(minutes=10))
+"""When an `unknown` is looked up; before the first, what a provider took may not be listed yet."""
 
 Resolution = Literal["sent", "failed", "resend"]
 
 # What a provider's event may still change: a later stage is never taken back to an earlier one.
-# A cancelled delivery can turn out to be sent: an earlier try was answered 5xx and yet accepted.
 _OPEN: dict[str, tuple[DeliveryState, ...]] = {
     "sent": ("queued", "sending", "unknown", "cancelled"),
     "delivered": ("queued", "sending", "unknown", "sent", "failed", "cancelled"),
     "failed": ("queued", "sending", "unknown", "sent"),
 }
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The right to make one call for a delivery, until the lease ends."""
-
-    delivery: Delivery
-    channel: Channel
-    attempt_id: UUID
-    started_at: datetime
-    look_up: int | None = None
-    """None for a send, else which of the look-ups this is, from 0."""
-    look_first: bool = False
-    """Whether an earlier try may have arrived: it is sent only if a look-up finds nothing."""
-    owned: frozenset[str] = frozenset()
-    """The provider's ids of other messages to the recipient, which a look-up may find too."""
 
 
 def queue(
@@ -90,24 +67,59 @@ def queue(
         not_before=not_before,
     )
     session.add(delivery)
-    _promise(session, delivery, not_before)
+    promise(session, delivery, not_before)
     return delivery
 
 
-def cancel_queued(
-    session: TenantSession, conversation_ids: Iterable[UUID], reason: str
+def promise(
+    session: TenantSession, delivery: Delivery, when: datetime, look_up: int | None = None
+) -> None:
+    """Promise that a delivery is tried, or with `look_up` looked up, at a time."""
+    body: dict[str, Any] = {
+        "organization_id": str(session.organization_id),
+        "delivery_id": str(delivery.id),
+    }
+    if look_up is not None:
+        body["look_up"] = look_up
+    outbox.enqueue(session, "outbound", body, when)
+
+
+def stop_all(
+    session: TenantSession, conversation_ids: Iterable[UUID], reason: str, now: datetime
 ) -> list[Delivery]:
-    """Cancel what has not been handed over in conversations; returns those deliveries."""
-    cancelled = session.scalars(
+    """Let nothing more be handed over in conversations; returns the deliveries that this ended.
+
+    What is queued is `cancelled`, or `unknown` if an earlier try may have arrived. A call under way
+    may succeed; if it does not, it is not made again.
+    """
+    sending = Delivery.status == "sending"
+    ended = case((Delivery.may_have_arrived, "unknown"), else_="cancelled")
+    stopped = session.scalars(
         update(Delivery)
         .where(Delivery.organization_id == session.organization_id)
         .where(Delivery.conversation_id.in_(list(conversation_ids)))
-        .where(Delivery.status == "queued")
-        .values(status="cancelled", reason_code=reason)
+        .where(Delivery.status.in_(("queued", "sending")))
+        .values(
+            stop_reason=reason,
+            status=case((sending, Delivery.status), else_=ended),
+            reason_code=case((sending, Delivery.reason_code), else_=reason),
+        )
         .returning(Delivery)
         .execution_options(synchronize_session=False, populate_existing=True)
-    )
-    return list(cancelled)
+    ).all()
+    for delivery in stopped:
+        if delivery.status == "unknown":
+            look_up_later(session, delivery, 0, now)
+    return [delivery for delivery in stopped if delivery.status != "sending"]
+
+
+def stop(session: TenantSession, delivery: Delivery, reason: str, now: datetime) -> None:
+    """Let a locked delivery not be handed over, as `stop_all` does."""
+    delivery.stop_reason = reason
+    if delivery.may_have_arrived:
+        become_unknown(session, delivery, reason, None, now)
+    else:
+        delivery.status, delivery.reason_code, delivery.reason = "cancelled", reason, None
 
 
 def cancel(session: TenantSession, message_id: UUID, reason: str) -> Delivery:
@@ -122,117 +134,17 @@ def cancel(session: TenantSession, message_id: UUID, reason: str) -> Delivery:
         raise Conflict(
             f"The message can no longer be taken back: its delivery is {delivery.status}."
         )
-    if delivery.reason_code == _FALTERED:
+    if delivery.may_have_arrived:
         # What is said in its place would be sent without the look-up that this one still gets.
         raise Conflict("The message can no longer be taken back: an earlier try may have arrived.")
     delivery.status, delivery.reason_code = "cancelled", reason
     return delivery
 
 
-def claim(
-    session: TenantSession, delivery_id: UUID, now: datetime, look_up: int | None = None
-) -> Claim | Delivery | None:
-    """Lease a delivery for one call.
-
-    Returns the `Claim`; the `Delivery` where the claim itself changed what became of it (it is
-    suppressed, or an earlier call ended without a trace); None where there is nothing to do.
-    Raises `Unavailable` while another worker holds the lease: the queue tries again.
-    """
-    delivery = _locked(session, delivery_id)
-    if delivery is None:
-        return None
-    if delivery.status == "sending":
-        return _take_over(session, delivery, now)
-    if delivery.status == "unknown" and look_up is not None:
-        return _lease_look_up(session, delivery, now, look_up)
-    if delivery.status != "queued" or look_up is not None:
-        return None
-    if delivery.not_before > now:
-        _promise(session, delivery, delivery.not_before)
-        return None
-    if directory.is_suppressed(session, delivery.recipient):
-        delivery.status, delivery.reason_code = "cancelled", "suppressed"
-        return delivery
-    return _lease(session, delivery, now)
-
-
-def _take_over(session: TenantSession, delivery: Delivery, now: datetime) -> Claim | Delivery:
-    """An earlier call ended without a trace: the provider may have accepted."""
-    if delivery.leased_until and delivery.leased_until > now:
-        raise Unavailable("Another worker is sending this.")
-    attempt = _newest_attempt(session, delivery)
-    attempt.outcome, attempt.finished_at = "unknown", now
-    if _provider(session, delivery).RESEND_IS_SAFE:
-        delivery.reason_code = _FALTERED
-        return _lease(session, delivery, now)
-    _become_unknown(session, delivery, "The worker ended before the provider's answer.", now)
-    return delivery
-
-
-def _lease(session: TenantSession, delivery: Delivery, now: datetime) -> Claim:
-    look_first = (
-        delivery.reason_code == _FALTERED and not _provider(session, delivery).RESEND_IS_SAFE
-    )
-    since = _first_try(session, delivery) if look_first else now
-    delivery.status = "sending"
-    delivery.fence += 1
-    delivery.attempts += 1
-    delivery.leased_until = now + LEASE
-    attempt = DeliveryAttempt(
-        organization_id=session.organization_id,
-        id=new_id(),
-        delivery_id=delivery.id,
-        number=delivery.fence,
-        started_at=now,
-    )
-    session.add(attempt)
-    return Claim(
-        delivery,
-        _channel(session, delivery),
-        attempt.id,
-        since,
-        look_first=look_first,
-        owned=_owned(session, delivery, since) if look_first else frozenset(),
-    )
-
-
-def _lease_look_up(
-    session: TenantSession, delivery: Delivery, now: datetime, look_up: int
-) -> Claim:
-    attempt = _newest_attempt(session, delivery)
-    channel = _channel(session, delivery)
-    since = attempt.started_at
-    owned = _owned(session, delivery, since)
-    return Claim(delivery, channel, attempt.id, since, look_up, owned=owned)
-
-
-def settle(
-    session: TenantSession, claimed: Claim, result: m.SendResult, now: datetime
-) -> Delivery | None:
-    """Store what the provider answered. Returns the delivery if this changed what became of it.
-
-    A late answer, whose lease was taken over, still tells the truth about its own attempt: an
-    acceptance settles an `unknown`, anything else is only noted.
-    """
-    _note(session, claimed.attempt_id, result, now)
-    delivery = _locked(session, claimed.delivery.id)
-    assert delivery is not None
-    held = delivery.status == "sending" and delivery.fence == claimed.delivery.fence
-    if isinstance(result, m.Accepted):
-        return _accept(session, delivery, result.provider_message_id, now)
-    if not held:
-        return None
-    if isinstance(result, m.Refused):
-        return _fail(session, delivery, result.code, result.reason)
-    if isinstance(result, m.Unknown) and not _provider(session, delivery).RESEND_IS_SAFE:
-        _become_unknown(session, delivery, result.reason, now)
-        return delivery
-    return _retry(session, delivery, result, now)
-
-
-def _accept(
+def accept(
     session: TenantSession, delivery: Delivery, provider_message_id: str, now: datetime
 ) -> Delivery | None:
+    """The provider has taken a locked delivery; returns it if that is news."""
     delivery.provider_message_id = delivery.provider_message_id or provider_message_id
     if delivery.status not in _OPEN["sent"]:
         return None
@@ -241,59 +153,28 @@ def _accept(
     return delivery
 
 
-def _fail(
+def fail(
     session: TenantSession, delivery: Delivery, code: str | None, reason: str | None
 ) -> Delivery:
+    """The provider will not bring a locked delivery, and says why."""
     delivery.status, delivery.reason_code, delivery.reason = "failed", code, reason
-    if code in _provider(session, delivery).OPTED_OUT:
+    if code in provider_of(session, delivery).OPTED_OUT:
         directory.suppress(session, delivery.recipient, directory.OPTED_OUT)
     return delivery
 
 
-def _retry(
-    session: TenantSession,
-    delivery: Delivery,
-    result: m.Throttled | m.Unreached | m.Unknown,
-    now: datetime,
-) -> Delivery | None:
-    asked, faltered = None, isinstance(result, m.Unknown)
-    if isinstance(result, m.Throttled):
-        asked, faltered = result.retry_after, result.may_have_arrived
-    # Once a try may have arrived, that stays so, whatever became of later ones.
-    faltered = faltered or delivery.reason_code == _FALTERED
-    delivery.reason_code = _FALTERED if faltered else _code(result)
-    delivery.reason = result.reason
-    if delivery.attempts >= MAX_ATTEMPTS:
-        delivery.status = "failed"
-        return delivery
-    delivery.status = "queued"
-    delivery.not_before = now + backoff(delivery.attempts, asked)
-    _promise(session, delivery, delivery.not_before)
-    return None
+def become_unknown(
+    session: TenantSession, delivery: Delivery, code: str, reason: str | None, now: datetime
+) -> None:
+    """The provider may have taken a locked delivery: look it up later, and again after that."""
+    delivery.status, delivery.reason_code, delivery.reason = "unknown", code, reason
+    look_up_later(session, delivery, 0, now)
 
 
-def backoff(attempts: int, asked: float | None = None) -> timedelta:
-    """How long to wait after that many tries: doubling from 2 s to 10 min with full jitter, and at
-    least as long as the provider asked for."""
-    return timedelta(seconds=max(asked or 0.0, random.uniform(0.5, 1) * min(600, 2**attempts)))
-
-
-def settle_look_up(
-    session: TenantSession, claimed: Claim, found: list[str], now: datetime
-) -> Delivery | None:
-    """Store what a look-up found: exactly one message that no other delivery owns settles it.
-
-    Else it is looked up again later, and after the last time stays `unknown`, for a person.
-    """
-    assert claimed.look_up is not None
-    delivery = _locked(session, claimed.delivery.id)
-    if delivery is None or delivery.status != "unknown":
-        return None
-    ours = [one for one in found if one not in claimed.owned]
-    if len(ours) == 1:
-        return _accept(session, delivery, ours[0], now)
-    _look_up_later(session, delivery, claimed.look_up + 1, now)
-    return None
+def look_up_later(session: TenantSession, delivery: Delivery, look_up: int, now: datetime) -> None:
+    """Promise a look-up, counted from 0; after the last it is for a person to say."""
+    if look_up < len(LOOK_UP_AFTER):
+        promise(session, delivery, now + LOOK_UP_AFTER[look_up], look_up)
 
 
 def apply_status(
@@ -303,7 +184,7 @@ def apply_status(
 
     Events come twice, out of order, and before our own record of the send.
     """
-    delivery = _locked(session, delivery_id)
+    delivery = locked(session, delivery_id)
     if delivery is None:
         return None
     if status.status == "failed" and not _is_of_newest_try(session, delivery, status):
@@ -314,7 +195,7 @@ def apply_status(
     if delivery.status == "sending":
         _end_attempt(session, delivery, status)
     if status.status == "failed":
-        return _fail(session, delivery, status.error_code, status.error_reason)
+        return fail(session, delivery, status.error_code, status.error_reason)
     delivery.status = status.status
     delivery.reason_code = delivery.reason = None
     delivery.sent_at = delivery.sent_at or status.occurred_at
@@ -328,8 +209,8 @@ def _is_of_newest_try(session: TenantSession, delivery: Delivery, status: m.Deli
     if status.attempt_id is None:
         return True
     if delivery.status == "queued":
-        return delivery.reason_code == _FALTERED
-    if status.attempt_id == _newest_attempt(session, delivery).id:
+        return delivery.may_have_arrived
+    if status.attempt_id == newest_attempt(session, delivery).id:
         return True
     return status.provider_message_id is not None and (
         status.provider_message_id == delivery.provider_message_id
@@ -377,23 +258,26 @@ def resolve(
     session: TenantSession, delivery_id: UUID, resolution: Resolution, now: datetime
 ) -> Delivery:
     """What a person decides about a delivery that is `unknown` or `failed`. Raises `Conflict`."""
-    delivery = _locked(session, delivery_id)
+    delivery = locked(session, delivery_id)
     if delivery is None:
         raise NotFound("There is no such delivery.")
     if delivery.status not in ("unknown", "failed"):
         raise Conflict(f"The delivery is {delivery.status}; there is nothing to decide.")
     if resolution == "resend":
         delivery.status, delivery.not_before, delivery.attempts = "queued", now, 0
+        # They have seen what came since, and what became of the tries before.
+        delivery.stop_reason, delivery.may_have_arrived = None, False
         # The next try has an id of its own; the one that failed must not be taken for it.
         delivery.provider_message_id = None
-        _promise(session, delivery, now)
+        promise(session, delivery, now)
     else:
         delivery.status = resolution
         delivery.sent_at = now if resolution == "sent" else None
     return delivery
 
 
-def _locked(session: TenantSession, delivery_id: UUID) -> Delivery | None:
+def locked(session: TenantSession, delivery_id: UUID) -> Delivery | None:
+    """The delivery, its row locked, as it is now."""
     return session.scalars(
         select(Delivery)
         .where(Delivery.organization_id == session.organization_id)
@@ -403,7 +287,8 @@ def _locked(session: TenantSession, delivery_id: UUID) -> Delivery | None:
     ).one_or_none()
 
 
-def _newest_attempt(session: TenantSession, delivery: Delivery) -> DeliveryAttempt:
+def newest_attempt(session: TenantSession, delivery: Delivery) -> DeliveryAttempt:
+    """The latest call that was made, or begun, for a delivery."""
     return session.scalars(
         select(DeliveryAttempt)
         .where(DeliveryAttempt.organization_id == session.organization_id)
@@ -413,79 +298,11 @@ def _newest_attempt(session: TenantSession, delivery: Delivery) -> DeliveryAttem
     ).one()
 
 
-def _channel(session: TenantSession, delivery: Delivery) -> Channel:
+def channel_of(session: TenantSession, delivery: Delivery) -> Channel:
+    """The channel that a delivery goes out by."""
     return session.get_one(Channel, (session.organization_id, delivery.channel_id))
 
 
-def _provider(session: TenantSession, delivery: Delivery) -> Provider:
-    return provider_module(_channel(session, delivery).provider)
-
-
-def _become_unknown(session: TenantSession, delivery: Delivery, reason: str, now: datetime) -> None:
-    delivery.status, delivery.reason_code, delivery.reason = "unknown", "no_answer", reason
-    _look_up_later(session, delivery, 0, now)
-
-
-def _look_up_later(session: TenantSession, delivery: Delivery, look_up: int, now: datetime) -> None:
-    if look_up < len(LOOK_UP_AFTER):
-        _promise(session, delivery, now + LOOK_UP_AFTER[look_up], look_up)
-
-
-def _promise(
-    session: TenantSession, delivery: Delivery, when: datetime, look_up: int | None = None
-) -> None:
-    body: dict[str, Any] = {
-        "organization_id": str(session.organization_id),
-        "delivery_id": str(delivery.id),
-    }
-    if look_up is not None:
-        body["look_up"] = look_up
-    outbox.enqueue(session, "outbound", body, when)
-
-
-def _first_try(session: TenantSession, delivery: Delivery) -> datetime:
-    return session.scalars(
-        select(DeliveryAttempt.started_at)
-        .where(DeliveryAttempt.organization_id == session.organization_id)
-        .where(DeliveryAttempt.delivery_id == delivery.id)
-        .order_by(DeliveryAttempt.number)
-        .limit(1)
-    ).one()
-
-
-def _owned(session: TenantSession, delivery: Delivery, since: datetime) -> frozenset[str]:
-    """What a look-up of messages since then may find that is not `delivery`'s.
-
-    A message is made within a lease, and `leased_until` is the end of the newest: it is later by
-    what a call takes less than a lease, half a minute at least, so clocks may differ by that. When
-    a delivery was made tells nothing: it may wait for weeks, or be sent again by a person.
-    """
-    owned = session.scalars(
-        select(Delivery.provider_message_id)
-        .where(Delivery.organization_id == session.organization_id)
-        .where(Delivery.conversation_id == delivery.conversation_id)
-        .where(Delivery.id != delivery.id)
-        .where(Delivery.leased_until >= since)
-        .where(Delivery.provider_message_id.is_not(None))
-    )
-    return frozenset(one for one in owned if one)
-
-
-def _note(session: TenantSession, attempt_id: UUID, result: m.SendResult, now: datetime) -> None:
-    values: dict[str, Any] = {"outcome": _code(result), "finished_at": now}
-    if isinstance(result, m.Accepted):
-        values["provider_message_id"] = result.provider_message_id
-    else:
-        values["reason"] = result.reason
-    if isinstance(result, m.Refused):
-        values["reason_code"] = result.code
-    session.execute(
-        update(DeliveryAttempt)
-        .where(DeliveryAttempt.organization_id == session.organization_id)
-        .where(DeliveryAttempt.id == attempt_id)
-        .values(**values)
-    )
-
-
-def _code(result: m.SendResult) -> str:
-    return type(result).__name__.lower()
+def provider_of(session: TenantSession, delivery: Delivery) -> Provider:
+    """The provider that a delivery goes out by."""
+    return provider_module(channel_of(session, delivery).provider)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from countersign.channels import keys
-from countersign.channels.deliveries import Claim
+from countersign.channels.attempts import Claim
 from countersign.channels.messages import (
     Accepted,
     Outgoing,
@@ -16,7 +16,7 @@ from countersign.channels.messages import (
 )
 from countersign.channels.providers import ProviderSettings, provider_module
 from countersign.platform import secrets
-from countersign.platform.errors import CountersignError, Unavailable
+from countersign.platform.errors import CountersignError, Unauthenticated, Unavailable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +33,27 @@ def send(claim: Claim, settings: SendingSettings) -> SendResult:
 
     Where an earlier try may have arrived, it is looked up first, and sent only if it did not.
     """
-    module = provider_module(claim.channel.provider)
     try:
-        outgoing, credentials = _outgoing(claim, settings), _credentials(claim, settings)
+        there = _look_first(claim, settings) if claim.look_first else None
+        return there or _send(claim, settings, secrets.LIFETIME_SECONDS)
+    except Unauthenticated:
+        return _send_anew(claim, settings)
     except CountersignError as error:
         return Unreached(error.detail)
-    there = _look_first(claim, settings) if claim.look_first else None
-    return there or module.send(outgoing, credentials, settings)
+
+
+def _send_anew(claim: Claim, settings: SendingSettings) -> SendResult:
+    """Send with a secret read anew: it may have been rotated. Else whoever keeps it must act."""
+    try:
+        return _send(claim, settings, 0)
+    except CountersignError as error:
+        return Unreached(error.detail)
+
+
+def _send(claim: Claim, settings: SendingSettings, max_age: float) -> SendResult:
+    module = provider_module(claim.channel.provider)
+    outgoing, credentials = _outgoing(claim, settings), _credentials(claim, settings, max_age)
+    return module.send(outgoing, credentials, settings)
 
 
 def _look_first(claim: Claim, settings: SendingSettings) -> SendResult | None:
@@ -58,12 +72,12 @@ def look_up(claim: Claim, settings: SendingSettings) -> list[str]:
     """The provider's ids of what equals the claimed delivery. Raises `Unavailable`."""
     module = provider_module(claim.channel.provider)
     outgoing = _outgoing(claim, settings)
-    credentials = _credentials(claim, settings)
-    return module.look_up(outgoing, credentials, settings, claim.started_at)
+    credentials = _credentials(claim, settings, secrets.LIFETIME_SECONDS)
+    return module.look_up(outgoing, credentials, settings, claim.since)
 
 
-def _credentials(claim: Claim, settings: SendingSettings) -> dict[str, str]:
-    return secrets.secret_json(settings.channel_secrets_prefix + str(claim.channel.id))
+def _credentials(claim: Claim, settings: SendingSettings, max_age: float) -> dict[str, str]:
+    return secrets.secret_json(settings.channel_secrets_prefix + str(claim.channel.id), max_age)
 
 
 def _outgoing(claim: Claim, settings: SendingSettings) -> Outgoing:

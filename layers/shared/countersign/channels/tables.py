@@ -50,6 +50,8 @@ class Delivery(Tenant, Table):
     """Something to be sent once: its rendered payload, its recipient and what became of it.
 
     `fence` grows with each lease; a worker may store its result only while it holds the newest.
+    `may_have_arrived` says that a try ended without the provider's yes or no; `stop_reason` why
+    nothing more is to be tried, once a call under way has ended.
     `message_id` and `conversation_id` point into a later room and may be absent.
     """
 
@@ -66,6 +68,8 @@ class Delivery(Tenant, Table):
     fence: Mapped[int] = mapped_column(server_default="0")
     leased_until: Mapped[datetime | None] = timestamp()
     attempts: Mapped[int] = mapped_column(server_default="0")
+    may_have_arrived: Mapped[bool] = mapped_column(server_default="false")
+    stop_reason: Mapped[str | None]
     provider_message_id: Mapped[str | None]
     reason_code: Mapped[str | None]
     reason: Mapped[str | None]

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TypeAlias
 from uuid import UUID
 
-from countersign.channels import deliveries, sending
-from countersign.channels.deliveries import Claim
+from countersign.channels import attempts, sending
+from countersign.channels.attempts import Claim
 from countersign.channels.sending import SendingSettings
 from countersign.channels.tables import Delivery, DeliveryState
 from countersign.conversations import locking, outbound
@@ -35,25 +35,30 @@ def deliver(
     """
     with outbox.transaction(organization_id) as session:
         conversation = locking.lock_of_delivery(session, delivery_id)
-        claimed = deliveries.claim(session, delivery_id, clock.now(), look_up)
+        claimed = attempts.claim(session, delivery_id, clock.now(), look_up)
         if isinstance(claimed, Delivery):
-            record = stopped if claimed.status == "cancelled" else outbound.record_outcome
-            record(session, conversation, claimed, clock.now())
-    if not isinstance(claimed, Claim):
-        return claimed.status if claimed else None
+            return _record(session, conversation, claimed, stopped)
+    if claimed is None:
+        return None
     settle = _call(claimed, settings)
     with outbox.transaction(organization_id) as session:
         conversation = locking.lock_of_delivery(session, delivery_id)
         moved = settle(session)
-        if moved:
-            outbound.record_outcome(session, conversation, moved, clock.now())
-    return moved.status if moved else None
+        return _record(session, conversation, moved, stopped) if moved else None
 
 
 def _call(claimed: Claim, settings: SendingSettings) -> Callable[[TenantSession], Delivery | None]:
     """Ask the provider, outside any transaction; returns what stores its answer."""
     if claimed.look_up is None:
         result = sending.send(claimed, settings)
-        return lambda session: deliveries.settle(session, claimed, result, clock.now())
+        return lambda session: attempts.settle(session, claimed, result, clock.now())
     found = sending.look_up(claimed, settings)
-    return lambda session: deliveries.settle_look_up(session, claimed, found, clock.now())
+    return lambda session: attempts.settle_look_up(session, claimed, found, clock.now())
+
+
+def _record(
+    session: TenantSession, conversation: Conversation, delivery: Delivery, stopped: Stopped
+) -> DeliveryState:
+    record = stopped if delivery.status == "cancelled" else outbound.record_outcome
+    record(session, conversation, delivery, clock.now())
+    return delivery.status

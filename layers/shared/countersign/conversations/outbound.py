@@ -122,18 +122,26 @@ def _newest_said(
 def record_outcome(
     session: TenantSession, conversation: Conversation, delivery: Delivery, now: datetime
 ) -> None:
-    """Write down what became of a delivery.
+    """Write down what became of a delivery that was not cancelled."""
+    events = note_outcome(session, conversation, delivery, now)
+    audit.append(session, conversation.id, events, now)
+
+
+def note_outcome(
+    session: TenantSession, conversation: Conversation, delivery: Delivery, now: datetime
+) -> list[audit.Event]:
+    """As `record_outcome`, but returns the events for the caller to append.
 
     What went wrong makes the conversation wait, in everyone's sight: nobody looks for a failed
     reply among what is closed or snoozed.
     """
-    audit.append(session, conversation.id, [_outcome(delivery)], now)
     if delivery.status in ("failed", "unknown"):
         conversation.status, conversation.snoozed_until = "open", None
         conversation.waiting_since = conversation.waiting_since or now
-        notify_author(session, delivery, f"delivery_{delivery.status}")
+        notify_author(session, delivery)
     else:
         went_out(session, conversation, delivery, now)
+    return [outcome(delivery)]
 
 
 def went_out(
@@ -148,7 +156,8 @@ def went_out(
         conversation.waiting_since = None
 
 
-def _outcome(delivery: Delivery) -> audit.Event:
+def outcome(delivery: Delivery) -> audit.Event:
+    """The event that records what became of a delivery."""
     return audit.Event(
         f"delivery.{delivery.status}",
         audit.SYSTEM,
@@ -162,14 +171,14 @@ def _outcome(delivery: Delivery) -> audit.Event:
     )
 
 
-def notify_author(session: TenantSession, delivery: Delivery, type_: str) -> None:
+def notify_author(session: TenantSession, delivery: Delivery) -> None:
     """Tell who wrote or approved a message what became of it."""
     message = session.get_one(Message, (session.organization_id, delivery.message_id))
     session.add(
         Notification(
             organization_id=session.organization_id,
             user_id=message.author_user_id,
-            type=type_,
+            type=f"delivery_{delivery.status}",
             payload={
                 "conversation_id": str(delivery.conversation_id),
                 "message_id": str(delivery.message_id),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 
 from countersign.channels import deliveries
 from countersign.channels.tables import Delivery
@@ -24,18 +24,21 @@ def overtake(
     """Stop all that answers an earlier state of locked conversations.
 
     Requests and pending drafts are superseded; a queued delivery is cancelled, its approver told
-    and its draft superseded too. Returns the events by conversation, for the caller to append.
+    and its draft superseded too; one that may have arrived is looked up instead. Returns the events
+    by conversation, for the caller to append.
     """
     by_id = {conversation.id: conversation for conversation in conversations}
     events: dict[UUID, list[audit.Event]] = {conversation_id: [] for conversation_id in by_id}
     requests.supersede(session, by_id, reason)
     for superseded, conversation_id in requests.supersede_drafts(session, by_id):
         events[conversation_id].append(_superseded(superseded, reason))
-    for delivery in deliveries.cancel_queued(session, by_id, reason):
+    for delivery in deliveries.stop_all(session, by_id, reason, now):
         assert delivery.conversation_id
-        events[delivery.conversation_id] += _stop(
-            session, by_id[delivery.conversation_id], delivery, reason, now
-        )
+        conversation = by_id[delivery.conversation_id]
+        if delivery.status == "cancelled":
+            events[conversation.id] += _take_back(session, conversation, delivery, now)[0]
+        else:
+            events[conversation.id] += outbound.note_outcome(session, conversation, delivery, now)
     return events
 
 
@@ -44,34 +47,29 @@ def stopped(
 ) -> None:
     """Follow a delivery that was cancelled when it was to be handed over.
 
-    What was approved is superseded; another request is made, which says why there is no draft for
-    as long as the reason lasts.
+    What was approved is superseded. If the customer still waits for that answer, there is another
+    request, which says why there is no draft for as long as the reason lasts.
     """
-    assert delivery.reason_code
-    events = _stop(session, conversation, delivery, delivery.reason_code, now)
+    events, draft = _take_back(session, conversation, delivery, now)
     audit.append(session, conversation.id, events, now)
-    latest = conversation.latest_inbound_message_id
-    if latest and latest == conversation.latest_message_id:
-        trigger = session.get_one(Message, (session.organization_id, latest))
-        revision = requests.next_revision(session, latest)
+    if draft and draft.trigger_message_id == conversation.latest_message_id:
+        trigger = session.get_one(Message, (session.organization_id, draft.trigger_message_id))
+        revision = requests.next_revision(session, trigger.id)
         requests.open_requests(session, [trigger], now, revision)
 
 
-def _stop(
-    session: TenantSession,
-    conversation: Conversation,
-    delivery: Delivery,
-    reason: str,
-    now: datetime,
-) -> list[audit.Event]:
+def _take_back(
+    session: TenantSession, conversation: Conversation, delivery: Delivery, now: datetime
+) -> tuple[list[audit.Event], Draft | None]:
     """What follows from a cancelled delivery: its message is hidden, its author told, its draft
-    superseded. Returns the events."""
+    superseded. Returns the events, and that draft."""
     assert delivery.message_id
+    assert delivery.reason_code
     outbound.take_back(session, conversation, delivery.message_id, now)
-    outbound.notify_author(session, delivery, "delivery_cancelled")
-    events = [_cancelled(delivery.id, delivery.message_id, reason)]
-    draft_id = revoke_approval(session, delivery.message_id, "superseded", now)
-    return events + ([_superseded(draft_id, reason)] if draft_id else [])
+    outbound.notify_author(session, delivery)
+    events = [outbound.outcome(delivery)]
+    draft = revoke_approval(session, delivery.message_id, "superseded", now)
+    return events + ([_superseded(draft.id, delivery.reason_code)] if draft else []), draft
 
 
 def answered(session: TenantSession, conversation: Conversation) -> list[audit.Event]:
@@ -86,10 +84,10 @@ def answered(session: TenantSession, conversation: Conversation) -> list[audit.E
 
 def revoke_approval(
     session: TenantSession, message_id: UUID, status: DraftStatus, now: datetime
-) -> UUID | None:
+) -> Draft | None:
     """Take back the action that made a message, with what was learnt from it.
 
-    Its draft becomes `status`. Returns the draft's id; None for a message without a draft.
+    Its draft, which is returned, becomes `status`; None for a message without a draft.
     """
     action = session.scalars(
         select(DraftAction)
@@ -105,25 +103,12 @@ def revoke_approval(
         .where(LearningSample.organization_id == session.organization_id)
         .where(LearningSample.action_id == action.id)
     )
-    session.execute(
-        update(Draft)
-        .where(Draft.organization_id == session.organization_id)
-        .where(Draft.id == action.draft_id)
-        .values(status=status)
-    )
-    return action.draft_id
+    draft = session.get_one(Draft, (session.organization_id, action.draft_id))
+    draft.status = status
+    return draft
 
 
 def _superseded(draft_id: UUID, reason: str) -> audit.Event:
     return audit.Event(
         "draft.superseded", audit.SYSTEM, {"draft_id": str(draft_id), "reason": reason}
     )
-
-
-def _cancelled(delivery_id: UUID, message_id: UUID, reason: str) -> audit.Event:
-    data = {
-        "delivery_id": str(delivery_id),
-        "message_id": str(message_id),
-        "reason_code": reason,
-    }
-    return audit.Event("delivery.cancelled", audit.SYSTEM, data)

@@ -75,10 +75,10 @@ def _current(secret_id: str, max_age: float) -> tuple[str, _Entry]:
     return read.current, read
 
 
-def secret_json(secret_id: str) -> dict[str, Any]:
+def secret_json(secret_id: str, max_age: float = LIFETIME_SECONDS) -> dict[str, Any]:
     """The current value as a JSON object; raises like `secret`, and `Unavailable` if it is none."""
     with _lock:
-        current, _ = _current(secret_id, LIFETIME_SECONDS)
+        current, _ = _current(secret_id, max_age)
     found = _object(current)
     if found is None:
         raise Unavailable(f"The secret {secret_id} is not a JSON object.")

@@ -70,7 +70,7 @@ class Provider(Protocol):
     def send(
         self, delivery: Outgoing, credentials: Credentials, settings: ProviderSettings
     ) -> SendResult:
-        """Try once to send `delivery`."""
+        """Try once to send `delivery`; raise `Unauthenticated` if `credentials` are refused."""
 
     def look_up(
         self,

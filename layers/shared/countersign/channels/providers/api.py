@@ -236,7 +236,10 @@ def _message(event: ReceivedEvent, event_id: str, received_at: datetime) -> Inbo
 
 
 def send(delivery: Outgoing, credentials: Credentials, settings: ProviderSettings) -> SendResult:
-    """POST `message.send` to the receiver; 2xx is sent, 429 and 5xx try again, all else refused."""
+    """POST `message.send` to the receiver; 2xx is sent, 429 and 5xx try again, all else refused.
+
+    Raises `Unauthenticated` where the receiver does not know the signature (401).
+    """
     if not (_signing_key(credentials) and credentials.get("url")):
         return Unreached(
             "The channel's secret holds no url or no secret of the form whsec_{base64}."
@@ -273,6 +276,8 @@ def _settle(answer: Answer, delivery: Outgoing) -> SendResult:
         return Accepted(str(delivery.delivery_id))
     excerpt = answer.body[: 4 * _EXCERPT_CHARACTERS].decode(errors="replace").replace("\0", "")
     reason = f"The receiver answered {answer.status}: {excerpt[:_EXCERPT_CHARACTERS]}"
+    if answer.status == 401:
+        raise Unauthenticated(reason)
     return Refused(f"http_{answer.status}", reason)
 
 

@@ -223,7 +223,7 @@ def send(delivery: Outgoing, credentials: Credentials, settings: ProviderSetting
     """Create a Message; its status comes to `callback_url`.
 
     https://www.twilio.com/docs/messaging/api/message-resource#create-a-message-resource. A 429 was
-    not processed (error 20429), a 5xx asks to try again.
+    not processed (error 20429), a 5xx asks to try again. Raises `Unauthenticated`.
     """
     if not (credentials.get("account_sid") and credentials.get("auth_token")):
         return Unreached("The channel's secret holds no account_sid or no auth_token.")
@@ -269,6 +269,8 @@ def _settle(answer: Answer) -> SendResult:
         return Accepted(sid) if sid else Unknown("Twilio took it, but its answer has no sid.")
     code = str(document.get("code") or f"http_{answer.status}")
     reason = str(document.get("message") or f"Twilio answered {answer.status}.")
+    if answer.status == 401:
+        raise Unauthenticated(reason)
     return Throttled(retry_after(answer), reason) if code == "20429" else Refused(code, reason)
 
 
