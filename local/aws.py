@@ -9,11 +9,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
 from local import processes
+from local.errors import LocalError
 from local.state import CHECKOUT, State
 
 INTERPRETER = CHECKOUT / ".local" / "aws" / "bin" / "python"
@@ -24,6 +26,10 @@ ACCOUNT = "000000000000"
 USUAL_PORT = 4566
 # The emulator's administrator. Functions get the credentials of their own role.
 ROOT_KEY = "test"
+
+
+class Unreachable(LocalError):
+    """The emulator gives no answer, or not a whole one: it has ended, or is about to."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +97,19 @@ class Aws:
     def _call(self, path: str) -> dict[str, Any]:
         request = urllib.request.Request(self.endpoint + path, method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=120) as response:
-                answer = response.read()
-        except urllib.error.HTTPError as error:
-            answer = error.read()
-        value: dict[str, Any] = json.loads(answer)
+            value: dict[str, Any] = json.loads(_body(request))
+        except (OSError, HTTPException, ValueError) as error:
+            raise Unreachable(f"the emulated AWS does not answer {path}: {error}") from error
         return value
+
+
+def _body(request: urllib.request.Request) -> bytes:
+    try:
+        with urllib.request.urlopen(request, timeout=120) as response:
+            body: bytes = response.read()
+    except urllib.error.HTTPError as error:
+        body = error.read()
+    return body
 
 
 @contextmanager

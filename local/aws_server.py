@@ -24,6 +24,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -174,7 +175,11 @@ def judge_batches_by_their_action() -> None:
 
 
 def warm(count: int) -> dict[str, str]:
-    """Have `count` idle workers ready for each function; returns why some do not start, by name."""
+    """Have `count` idle workers ready for each function; returns why some do not start, by name.
+
+    As many start at once as there are cores, so that the first are soon there: functions with the
+    shortest timeouts, since it is for those that somebody waits.
+    """
     lambda_svc = importlib.import_module("ministack.services.lambda_svc")
     failed: dict[str, str] = {}
 
@@ -184,20 +189,19 @@ def warm(count: int) -> dict[str, str]:
         except Exception as error:
             failed[name] = str(error)
 
-    threads = [
-        threading.Thread(target=start, args=(*key, record))
-        for key, record in list(lambda_svc._functions._data.items())
-        if record.get("code_zip")
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    known = lambda_svc._functions._data
+    functions = [(*key, record) for key, record in known.items() if record.get("code_zip")]
+    functions.sort(key=lambda function: function[-1]["config"]["Timeout"])
+    with ThreadPoolExecutor(os.cpu_count()) as starters:
+        list(starters.map(lambda function: start(*function), functions))
     return failed
 
 
 def start_workers(account: str, region: str, name: str, record: dict[str, Any], count: int) -> None:
-    """Lease `count` workers of one function together, start them, give them back."""
+    """Lease `count` workers of one function together, give them back, start them.
+
+    A call that comes meanwhile gets one of them and waits for it, instead of starting one more.
+    """
     runtime = importlib.import_module("ministack.core.lambda_runtime")
     responses = importlib.import_module("ministack.core.responses")
     responses.set_request_account_id(account)
@@ -207,10 +211,11 @@ def start_workers(account: str, region: str, name: str, record: dict[str, Any], 
         for _ in range(count):
             worker, _reason = runtime.acquire_worker(name, record["config"], record["code_zip"])
             workers.append(worker)
-            runtime.ensure_spawned(worker)
     finally:
         for worker in workers:
             runtime.release_worker(worker)
+    for worker in workers:
+        runtime.ensure_spawned(worker)
 
 
 def save() -> None:

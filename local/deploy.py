@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from local.aws import SAM, Aws
 from local.errors import LocalError
 from local.processes import tail
 from local.state import State
+from tools.package import cached
 
 ARTIFACTS_BUCKET = "countersign-artifacts"
+LARGE_LAYER = "DependenciesLayer"
 _NOT_SOURCE = {"__pycache__", ".mypy_cache", ".ruff_cache"}
 
 
@@ -51,13 +54,39 @@ def deploy(state: State, aws: Aws, stack: Stack) -> None:
     client.create_bucket(Bucket=ARTIFACTS_BUCKET)
     fingerprint = stack.fingerprint()
     overrides = [f'{name}="{value}"' for name, value in stack.parameters.items() if value]
-    arguments = ["deploy", "--template-file", str(stack.template), "--stack-name", stack.name]
+    template = with_archive(stack.template)
+    arguments = ["deploy", "--template-file", str(template), "--stack-name", stack.name]
     arguments += ["--s3-bucket", ARTIFACTS_BUCKET, "--s3-prefix", stack.name]
     arguments += ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"]
     arguments += ["--no-confirm-changeset", "--no-fail-on-empty-changeset", "--no-progressbar"]
     arguments += ["--parameter-overrides", *overrides] if overrides else []
     _sam(state, aws, f"deploy-{stack.name}", arguments)
     state.write("deployed", state.read("deployed") | {stack.name: fingerprint})
+
+
+def with_archive(template: Path) -> Path:
+    """The built template, with the archive of its third-party layer in the place of its folder.
+
+    `sam deploy` would make that archive again each time, which takes seconds: it is large and
+    changes with its lock file alone. The template lies beside the built one.
+    """
+    folder = template.with_name(LARGE_LAYER)
+    if not folder.exists():
+        return template
+    known = [
+        (str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns)
+        for file in files([folder])
+    ]
+
+    def fill(archives: Path) -> None:
+        archives.mkdir()
+        shutil.make_archive(str(archives / LARGE_LAYER), "zip", folder)
+
+    archive = cached("archive", json.dumps(known).encode(), fill) / f"{LARGE_LAYER}.zip"
+    text = template.read_text().replace(f"ContentUri: {LARGE_LAYER}", f"ContentUri: {archive}")
+    changed = template.with_name("deployed.yaml")
+    changed.write_text(text)
+    return changed
 
 
 def outputs(aws: Aws, stack: str) -> dict[str, str]:
@@ -97,6 +126,8 @@ def _sam(state: State, aws: Aws, log_name: str, arguments: Sequence[str]) -> Non
         "HOME": str(state.folder),
         "__SAM_CLI_APP_DIR": str(state.folder / "sam"),
         "SAM_CLI_TELEMETRY": "0",
+        # Seconds; it looks whether it is done and waits five seconds more by default.
+        "SAM_CLI_POLL_DELAY": "0.2",
         "LANG": "C.UTF-8",
     }
     with log.open("wb") as output:

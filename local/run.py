@@ -13,7 +13,7 @@ from typing import Any
 
 from local import containers, locks, processes, reload, stack, tenants
 from local.api import Api, until
-from local.aws import Aws
+from local.aws import Aws, Unreachable
 from local.client import send
 from local.deploy import invoke, physical_ids
 from local.errors import LocalError
@@ -125,6 +125,8 @@ def _warm(local: Local) -> None:
     """Start the functions beforehand, and tell of those that do not start."""
     try:
         local.aws.warm()
+    except Unreachable:
+        return  # After a Ctrl-C; an emulator that ends by itself is told of as a process.
     except LocalError as error:
         say(str(error))
 

@@ -34,9 +34,9 @@ DATABASE = "countersign"
 MODELS_PORT, POSTGRES_PORT = 8410, 8432
 
 # What the built templates come from.
-SOURCES = ("functions", "layers", "requirements", "tools/package.py")
-APPLICATION_SOURCES = ("template.yaml", *SOURCES)
-MIGRATIONS_SOURCES = ("infra/migrations.yaml", "migrations", *SOURCES)
+SOURCES = ("layers", "requirements", "tools/package.py")
+APPLICATION_SOURCES = ("template.yaml", "functions", *SOURCES)
+MIGRATIONS_SOURCES = ("infra/migrations.yaml", "migrations", "functions/migrations", *SOURCES)
 
 Report = Callable[[str], None]
 

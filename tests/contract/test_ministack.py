@@ -11,6 +11,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,13 @@ Globals:
     Runtime: python3.13
     Handler: app.lambda_handler
     Timeout: 5
-    Layers: [!Ref Layer]
+    Layers: [!Ref DependenciesLayer]
     Environment: {Variables: {JOURNAL: !Ref Journal}}
 Resources:
-  Layer: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: layer}}
+  DependenciesLayer:
+    Type: AWS::Serverless::LayerVersion
+    Properties:
+      ContentUri: DependenciesLayer
   Api: {Type: AWS::Serverless::HttpApi}
   InboundQueue:
     Type: AWS::SQS::Queue
@@ -123,7 +127,10 @@ class Deployed:
 
     def stack(self) -> Stack:
         template = self.folder / "template.yaml"
-        sources = [template, *(self.folder / name for name in ("layer", "echo", "work"))]
+        sources = [
+            template,
+            *(self.folder / name for name in ("DependenciesLayer", "echo", "work")),
+        ]
         return Stack("small", template, sources, {"Journal": str(self.journal)})
 
     def deploy(self) -> None:
@@ -142,13 +149,21 @@ class Deployed:
         fields = [line.split(" ", 2) for line in lines]
         return [(float(at), int(pid)) for at, pid, text in fields if text == body]
 
+    def workers(self, function: str) -> list[psutil.Process]:
+        """The processes that run a function, or start to."""
+        found = []
+        for child in psutil.Process(self.state.read("processes")["aws"]["pid"]).children():
+            with suppress(psutil.NoSuchProcess):
+                found += [child] if function in " ".join(child.cmdline()) else []
+        return found
+
 
 @pytest.fixture(scope="module")
 def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     folder = tmp_path_factory.mktemp("small")
     files = {
         "template.yaml": TEMPLATE,
-        "layer/python/shared_words.py": "WORD = 'first'",
+        "DependenciesLayer/python/shared_words.py": "WORD = 'first'",
         "echo/app.py": ECHO,
         "work/app.py": WORK,
     }
@@ -156,7 +171,8 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     state = State(folder / "state")
-    with running(state) as aws:
+    with pytest.MonkeyPatch.context() as patch, running(state) as aws:
+        patch.setattr("tools.package.CACHE", folder / "cache")
         yield Deployed(state, folder, aws)
 
 
@@ -256,16 +272,34 @@ def test_a_layer_is_unpacked_once_with_its_bytecode(deployed: Deployed) -> None:
 
 
 def test_new_code_needs_no_deploy(deployed: Deployed) -> None:
+    name = deployed.outputs["Echo"]
+    with exchanged(deployed, name, "def lambda_handler(event, context): return 'new'"):
+        assert invoke(deployed.aws, name, {}) == "new"
+
+
+@contextmanager
+def exchanged(deployed: Deployed, function: str, code: str) -> Iterator[None]:
+    """Other code in a function, for the length of the block."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("app.py", "def lambda_handler(event, context): return 'new'")
+        file.writestr("app.py", code)
     client = deployed.aws.client("lambda")
+    known = client.get_function(FunctionName=function)["Code"]["Location"]
+    old = urllib3.request("GET", known).data
+    client.update_function_code(FunctionName=function, ZipFile=archive.getvalue())
+    yield
+    client.update_function_code(FunctionName=function, ZipFile=old)
+
+
+def test_a_call_waits_for_the_worker_that_is_starting(deployed: Deployed) -> None:
     name = deployed.outputs["Echo"]
-    code = client.get_function(FunctionName=name)["Code"]["Location"]
-    old = urllib3.request("GET", code).data
-    client.update_function_code(FunctionName=name, ZipFile=archive.getvalue())
-    assert invoke(deployed.aws, name, {}) == "new"
-    client.update_function_code(FunctionName=name, ZipFile=old)
+    slow = "import time; time.sleep(1)\ndef lambda_handler(event, context): return 'slow'"
+    with exchanged(deployed, name, slow), ThreadPoolExecutor(1) as starter:
+        starting = starter.submit(deployed.aws.warm)
+        eventually(lambda: len(deployed.workers(name)) == 1)
+        assert invoke(deployed.aws, name, {}) == "slow"
+        starting.result()
+        assert len(deployed.workers(name)) == 1
 
 
 def test_a_new_layer_version_needs_no_deploy(deployed: Deployed) -> None:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from local import locks, processes, run
+from local.aws import Aws, Unreachable
 from local.errors import LocalError
 from local.http_server import Response, serving
 from local.state import State
@@ -116,6 +117,14 @@ def test_a_stranger_at_the_address_is_not_taken_for_the_child(state: State) -> N
     silent = pytest.raises(processes.ProcessFailed, match="did not answer")
     with serving(lambda _: Response(200)) as url, start(state, SLEEPER) as child, silent:
         processes.wait_for(child, url, state.logs / "sleeper.log", seconds=0.5)
+
+
+@pytest.mark.parametrize("last", [None, Response(500)])
+def test_an_emulator_that_ends_while_it_is_asked_is_told_apart(last: Response | None) -> None:
+    with serving(lambda _: last) as url, pytest.raises(Unreachable, match="does not answer"):
+        Aws(url).warm()
+    with pytest.raises(Unreachable, match="does not answer"):
+        Aws(url).warm()
 
 
 def test_a_command_beside_a_run_that_is_starting_talks_to_no_other(state: State) -> None:
