@@ -15,6 +15,7 @@ from countersign.channels.envelope import Envelope, to_message
 from countersign.channels.messages import Consent, InboundMessage
 from countersign.channels.providers import provider_module
 from countersign.channels.tables import WebhookDelivery
+from countersign.conversations import inbound
 from countersign.conversations.tables import Conversation, Message, Participant
 from countersign.drafting import intake
 from countersign.drafting.ingestion import ingest
@@ -22,7 +23,7 @@ from countersign.drafting.intake import Webhook
 from countersign.drafting.tables import DraftRequest
 from countersign.people import directory
 from countersign.people.tables import Person
-from countersign.platform.db import Database, engine
+from countersign.platform.db import Database, TenantSession, engine
 from countersign.platform.outbox import Outbox
 from tests import world
 from tests.conftest import TestDatabase
@@ -69,16 +70,71 @@ def test_a_batch_is_one_transaction_a_tenant(
 
 def test_a_message_told_twice_in_a_batch_is_one(database: TestDatabase, tenant: Tenant) -> None:
     envelope = tenant.webhook("Once")
-    other_event = dataclasses.replace(
-        envelope,
-        request=dataclasses.replace(
-            envelope.request, headers={**envelope.request.headers, "webhook-id": "another-event"}
-        ),
-    )
+    other_event = retold(envelope, "another-event")
     assert receive(database, [envelope, envelope, other_event]) == []
     assert receive(database, [other_event, envelope]) == []
     assert len(rows(database, tenant, Message)) == 1
     assert len(rows(database, tenant, DraftRequest)) == 1
+    assert {row.status for row in rows(database, tenant, WebhookDelivery)} == {"accepted"}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_an_id_that_names_another_message_is_rejected(
+    database: TestDatabase, tenant: Tenant, memory_queues: MemoryQueues, at_once: bool
+) -> None:
+    first = tenant.webhook("Once")
+    others = [
+        retold(tenant.webhook("Once", conversation="c2"), "e2"),
+        retold(tenant.webhook("Once more"), "e3"),
+    ]
+    for batch in [[first, *others]] if at_once else [[first], others]:
+        assert receive(database, batch) == []
+    assert receive(database, others) == []
+    told = {row.provider_event_id: row for row in rows(database, tenant, WebhookDelivery)}
+    assert {name: (row.status, row.reason) for name, row in told.items()} == {
+        "m1": ("accepted", None),
+        "e2": ("rejected", "duplicate_message_id"),
+        "e3": ("rejected", "duplicate_message_id"),
+    }
+    assert [message.body_text for message in rows(database, tenant, Message)] == ["Once"]
+    assert [one.external_id for one in rows(database, tenant, Conversation)] == ["c1"]
+    assert len(memory_queues.take("drafts")) == 1
+
+
+def test_an_event_that_tells_another_message_the_second_time_opens_nothing(
+    database: TestDatabase, tenant: Tenant
+) -> None:
+    other = retold(tenant.webhook("Two", conversation="c2", message_id="m2"), "m1")
+    assert receive(database, [tenant.webhook("One"), other]) == []
+    assert receive(database, [other]) == []
+    assert [one.external_id for one in rows(database, tenant, Conversation)] == ["c1"]
+
+
+def test_a_message_that_another_worker_takes_in_meanwhile_is_judged_anew(
+    database: TestDatabase, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look_up = inbound.look_up
+    meanwhile = [tenant.webhook("One")]
+
+    def late(session: TenantSession, told: Any) -> Any:
+        before = look_up(session, told)
+        if meanwhile:
+            assert _receive_alone(database, [meanwhile.pop()]) == []
+        return before
+
+    monkeypatch.setattr(inbound, "look_up", late)
+    other = retold(tenant.webhook("Two", conversation="c2"), "e2")
+    assert receive(database, [other, tenant.webhook("Three", message_id="m3")]) == []
+    assert [one.external_id for one in rows(database, tenant, Conversation)] == ["c1"]
+    assert {one.body_text for one in rows(database, tenant, Message)} == {"One", "Three"}
+
+
+def retold(envelope: Envelope, event_id: str) -> Envelope:
+    """The same body under another webhook-id."""
+    headers = {**envelope.request.headers, "webhook-id": event_id}
+    return dataclasses.replace(
+        envelope, request=dataclasses.replace(envelope.request, headers=headers)
+    )
 
 
 def test_a_poisoned_message_holds_up_no_other(database: TestDatabase, tenant: Tenant) -> None:
@@ -156,6 +212,11 @@ def test_workers_that_meet_lose_and_double_nothing(database: TestDatabase, tenan
     assert len(rows(database, tenant, Conversation)) == 2
     waiting = [one for one in rows(database, tenant, DraftRequest) if one.status == "waiting"]
     assert len(waiting) == 2
+    with database.connect() as owner:
+        found = owner.execute(
+            "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        ).fetchone()
+    assert found == (0,)
 
 
 def _receive_alone(database: TestDatabase, envelopes: Sequence[Envelope]) -> list[str]:

@@ -5,12 +5,13 @@ A whole batch goes in by a few statements of many rows each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from countersign.channels.messages import Consent, InboundMessage
@@ -19,7 +20,11 @@ from countersign.conversations.tables import Attachment, Conversation, Message, 
 from countersign.people import directory
 from countersign.platform import audit
 from countersign.platform.db import TenantSession
+from countersign.platform.errors import Unavailable
 from countersign.platform.ids import new_id
+
+Content = tuple[str, str]
+"""The external id of a message's conversation, and its text."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,16 @@ class Arrival:
         """What names its conversation: the channel, and the provider's id within it."""
         return self.channel.id, self.message.conversation_external_id
 
+    @property
+    def key(self) -> tuple[UUID, str]:
+        """What names the message itself: the channel, and the provider's id within it."""
+        return self.channel.id, self.message.external_id
+
+    @property
+    def content(self) -> Content:
+        """What is said, and where."""
+        return self.message.conversation_external_id, self.message.text
+
 
 @dataclass(frozen=True)
 class Received:
@@ -46,6 +61,33 @@ class Received:
 
 Conversations = Mapping[tuple[UUID, str], Conversation]
 """Locked conversations by channel and external id."""
+
+
+def look_up(
+    session: TenantSession, told: Mapping[UUID, Collection[str]]
+) -> tuple[dict[UUID, Channel], dict[tuple[UUID, str], Content]]:
+    """Of messages' external ids by channel: the channels, and the messages, that are here.
+
+    One statement for both, and no lock: a message that is not here may be on its way.
+    """
+    found = session.execute(
+        select(Channel, Message.external_id, Conversation.external_id, Message.body_text)
+        .outerjoin(
+            Message,
+            (Message.organization_id == Channel.organization_id)
+            & (Message.channel_id == Channel.id)
+            & Message.external_id.in_(set().union(*told.values())),
+        )
+        .outerjoin(
+            Conversation,
+            (Conversation.organization_id == Message.organization_id)
+            & (Conversation.id == Message.conversation_id),
+        )
+        .where(Channel.organization_id == session.organization_id)
+        .where(Channel.id.in_(told))
+    ).all()
+    channels = {channel.id: channel for channel, *_ in found}
+    return channels, {(row[0].id, row[1]): (row[2], row[3]) for row in found if row[1] is not None}
 
 
 def lock_or_open(session: TenantSession, arrivals: Sequence[Arrival]) -> Conversations:
@@ -94,26 +136,29 @@ def receive(
     arrivals: Sequence[Arrival],
     now: datetime,
 ) -> list[Received]:
-    """Add messages to their locked conversations; those that are there already are left out."""
+    """Add messages that `look_up` did not find to their locked conversations.
+
+    Raises `Unavailable` if one came to be here meanwhile: another time it is found.
+    """
     added = _insert(session, conversations, arrivals)
+    if len(added) < len(arrivals):
+        raise Unavailable("Another worker has just taken in a message with the id of one of these.")
     _introduce(session, conversations, arrivals)
     received = []
     for arrival in arrivals:
-        message = added.pop((arrival.channel.id, arrival.message.external_id), None)
-        if message:
-            conversation = conversations[arrival.thread]
-            _wait_for_us(conversation, message, now)
-            _attach(session, message, arrival.message)
-            _heed(session, arrival.message)
-            event = _recorded(conversation, message, arrival.message.consent)
-            received.append(Received(conversation, message, event))
+        conversation, message = conversations[arrival.thread], added[arrival.key]
+        _wait_for_us(conversation, message, now)
+        _attach(session, message, arrival.message)
+        _heed(session, arrival.message)
+        event = _recorded(conversation, message, arrival.message.consent)
+        received.append(Received(conversation, message, event))
     return received
 
 
 def _insert(
     session: TenantSession, conversations: Conversations, arrivals: Sequence[Arrival]
 ) -> dict[tuple[UUID, str | None], Message]:
-    """The messages that are new, by channel and external id."""
+    """The messages that are new, by `Arrival.key`."""
     rows = [
         {
             "organization_id": session.organization_id,

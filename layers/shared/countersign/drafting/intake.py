@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
 from countersign.channels import deliveries
@@ -17,7 +16,7 @@ from countersign.channels.envelope import Envelope
 from countersign.channels.messages import DeliveryStatus, InboundMessage
 from countersign.channels.tables import Channel, WebhookDelivery
 from countersign.conversations import inbound, locking, outbound
-from countersign.conversations.inbound import Arrival, Received
+from countersign.conversations.inbound import Arrival, Content, Received
 from countersign.drafting import overtaking, requests
 from countersign.platform import audit
 from countersign.platform.db import TenantSession
@@ -39,49 +38,66 @@ def take_in(session: TenantSession, webhooks: Sequence[Webhook], now: datetime) 
 
     What cannot be read is recorded as rejected: to be told it again would not help.
     """
-    channels = _channels(session, webhooks)
+    channels, here = inbound.look_up(session, _messages(webhooks))
     known = [webhook for webhook in webhooks if webhook.envelope.channel_id in channels]
     if len(known) < len(webhooks):
         logger.warning("webhooks came for channels that do not exist any more")
-    _receive(session, channels, known, now)
+    _receive(session, channels, here, known, now)
     for webhook in known:
         for event in webhook.events:
             if isinstance(event, DeliveryStatus):
                 _follow(session, webhook, event, now)
 
 
-def _channels(session: TenantSession, webhooks: Iterable[Webhook]) -> dict[UUID, Channel]:
-    found = session.scalars(
-        select(Channel)
-        .where(Channel.organization_id == session.organization_id)
-        .where(Channel.id.in_({webhook.envelope.channel_id for webhook in webhooks}))
-    )
-    return {channel.id: channel for channel in found}
+def _messages(webhooks: Sequence[Webhook]) -> dict[UUID, set[str]]:
+    """The external ids of the messages that are told of, by channel."""
+    told: dict[UUID, set[str]] = {webhook.envelope.channel_id: set() for webhook in webhooks}
+    for webhook in webhooks:
+        told[webhook.envelope.channel_id] |= {
+            event.external_id for event in webhook.events if isinstance(event, InboundMessage)
+        }
+    return told
 
 
 def _receive(
     session: TenantSession,
     channels: Mapping[UUID, Channel],
+    here: dict[tuple[UUID, str], Content],
     webhooks: Sequence[Webhook],
     now: datetime,
 ) -> None:
-    told = [
-        (webhook, Arrival(channels[webhook.envelope.channel_id], event))
-        for webhook in webhooks
-        for event in webhook.events
-        if isinstance(event, InboundMessage)
-    ]
-    conversations = inbound.lock_or_open(session, [arrival for _, arrival in told])
-    rows = [_row(webhook, arrival.message.provider_event_id) for webhook, arrival in told]
-    new = _first_tellings(session, rows + [_rejected(w) for w in webhooks if w.rejection])
-    arrivals = [
-        arrival
-        for _, arrival in told
-        if (arrival.channel.id, arrival.message.provider_event_id) in new
-    ]
+    """Take in the messages that are not `here` yet.
+
+    Events come before conversations, and sorted, so that nobody opens a conversation for what
+    turns out to be told already, and no worker waits for another that waits for it.
+    """
+    rows = [_rejected(webhook) for webhook in webhooks if webhook.rejection]
+    unheard: dict[tuple[UUID, str], Arrival] = {}
+    for webhook in webhooks:
+        for event in webhook.events:
+            if isinstance(event, InboundMessage):
+                arrival = Arrival(channels[webhook.envelope.channel_id], event)
+                rows.append(_told(webhook, arrival, here))
+                key = arrival.channel.id, event.provider_event_id
+                if arrival.key not in here and key not in unheard:
+                    unheard[key] = arrival
+                    here[arrival.key] = arrival.content
+    new = _first_tellings(session, rows)
+    arrivals = [arrival for event, arrival in unheard.items() if event in new]
+    conversations = inbound.lock_or_open(session, arrivals)
     received = inbound.receive(session, conversations, arrivals, now)
     if received:
         _ask_for_drafts(session, received, now)
+
+
+def _told(
+    webhook: Webhook, arrival: Arrival, here: Mapping[tuple[UUID, str], Content]
+) -> dict[str, Any]:
+    """A message's row; rejected where its id names another one that is here."""
+    row = _row(webhook, arrival.message.provider_event_id)
+    if here.get(arrival.key, arrival.content) != arrival.content:
+        row |= {"status": "rejected", "reason": "duplicate_message_id"}
+    return row
 
 
 def _ask_for_drafts(session: TenantSession, received: Sequence[Received], now: datetime) -> None:
@@ -140,6 +156,7 @@ def _first_tellings(
         return set()
     once = insert(WebhookDelivery).on_conflict_do_nothing(constraint="uq_webhook_deliveries_event")
     new = session.execute(
-        once.returning(WebhookDelivery.channel_id, WebhookDelivery.provider_event_id), rows
+        once.returning(WebhookDelivery.channel_id, WebhookDelivery.provider_event_id),
+        sorted(rows, key=lambda row: (row["channel_id"], row["provider_event_id"])),
     )
     return {(row.channel_id, row.provider_event_id) for row in new}
