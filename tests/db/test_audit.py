@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from countersign.platform import audit
 from countersign.platform.audit import Actor, Body, Event, Head, UnrecordableError
 from countersign.platform.db import Database, TenantSession, engine
 from countersign.platform.ids import new_id
-from countersign.platform.verify import Report, verify
+from countersign.platform.verify import Report, verify, verify_pages
 from tests.conftest import TestDatabase
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)
@@ -58,7 +58,7 @@ def exported(
 ) -> dict[str, Any]:
     """What a stranger reads: the export, having been JSON."""
     with database.app_rw.tenant(organization) as session:
-        export = audit.export(session, stream, bodies or [], checkpoint)
+        export = audit.export(session, stream, lambda _: bodies or [], checkpoint)
     document: dict[str, Any] = json.loads(json.dumps(export))
     return document
 
@@ -238,6 +238,58 @@ def test_an_export_lists_each_text_once_and_rather_with_its_words(
     report = verify(export)
     assert report.problems == []
     assert (report.bodies_checked, report.bodies_erased, report.checkpoint_seq) == (1, 1, 2)
+
+
+def test_an_export_ends_a_page_before_it_is_too_large(
+    database: TestDatabase, organization: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream, asked = new_id(), list[str]()
+    texts = [audit.body(audit.new_salt(), f'{n} "says" \\ Grüße 🙂\n' * 50) for n in range(30)]
+    with database.app_rw.tenant(organization) as session:
+        told = [event(body_commitment=text.commitment) for text in texts]
+        audit.append(session, stream, [event(), *told], NOW)
+
+    def find(data: Sequence[Mapping[str, Any]]) -> list[Body]:
+        asked.extend(one["body_commitment"] for one in data)
+        return [text for text in texts if text.commitment in asked]
+
+    monkeypatch.setattr(audit, "PAGE_BYTES", 20_000)
+    pages: list[dict[str, Any]] = []
+    following: int | None = 0
+    with database.app_rw.tenant(organization) as session:
+        while following is not None:
+            pages.append(audit.export(session, stream, find, None, following))
+            following = pages[-1]["next_after_seq"]
+    assert len(pages) > 3
+    for page in pages:
+        answered = {"statusCode": 200, "body": json.dumps(page, ensure_ascii=False)}
+        assert len(json.dumps(answered)) < 21_000
+    assert all(len(page["events"]) > 3 for page in pages[:-1]), "pages are filled"
+    report = verify_pages(pages)
+    assert report.problems == []
+    assert (report.events, report.bodies_checked, report.bodies_not_included) == (31, 30, 0)
+
+
+def test_an_export_leaves_out_a_text_that_no_answer_holds(
+    database: TestDatabase, organization: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = new_id()
+    small, large = (audit.body(audit.new_salt(), "x" * length) for length in (10, 10_000))
+    with database.app_rw.tenant(organization) as session:
+        told = [event(body_commitment=text.commitment) for text in (small, large, small)]
+        audit.append(session, stream, told, NOW)
+    monkeypatch.setattr(audit, "PAGE_BYTES", 5_000)
+    pages, following = list[dict[str, Any]](), 0
+    with database.app_rw.tenant(organization) as session:
+        for _ in range(3):
+            pages.append(
+                audit.export(session, stream, lambda _: [small, large], None, following or 0)
+            )
+            following = pages[-1]["next_after_seq"]
+    assert [len(page["bodies"]) for page in pages] == [1, 0, 1]
+    report = verify_pages(pages)
+    assert report.problems == []
+    assert (report.bodies_checked, report.bodies_not_included) == (1, 1)
 
 
 def test_an_event_altered_in_the_database_is_found(

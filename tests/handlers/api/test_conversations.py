@@ -13,7 +13,7 @@ from countersign.conversations.tables import Attachment
 from countersign.drafting.requests import LEASE
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.people import directory
-from countersign.platform import clock, verify
+from countersign.platform import audit, clock, verify
 from tests.conftest import TestDatabase
 from tests.handlers.api.client import Api, Story, issue
 from tests.world import QuotingChat
@@ -157,6 +157,23 @@ def test_an_export_verifies_whatever_was_done(story: Story, api: Api, tmp_path: 
     changed = json.loads(answer.text)
     changed["bodies"][0]["text"] += "!"
     assert not verify.verify(changed).verified
+
+
+def test_a_long_record_is_exported_page_by_page(
+    story: Story, api: Api, conversation_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        api.post(f"/conversations/{conversation_id}/messages", {"text": f"Part {number}"})
+    monkeypatch.setattr(audit, "PAGE_BYTES", 2_500)
+    pages = [api.get(f"/conversations/{conversation_id}/export")]
+    while (following := pages[-1]["next_after_seq"]) is not None:
+        query = {"after_seq": str(following)}
+        pages.append(api.get(f"/conversations/{conversation_id}/export", **query))
+    assert len(pages) > 2
+    report = verify.verify_pages(pages)
+    assert report.problems == []
+    assert (report.events, report.bodies_not_included) == (len(story.types()), 0)
+    assert not verify.verify_pages(pages[1:]).verified
 
 
 def test_every_event_of_a_request_names_who_and_by_which_key(

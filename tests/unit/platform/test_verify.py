@@ -316,7 +316,10 @@ def test_what_is_no_export_ends_with_two(
         (UNUSABLE["NaN"], 'the number "NaN" is not an integer'),
         (UNUSABLE["deep"], "nests deeper than 16 levels"),
         (UNUSABLE["a key twice"], 'the key "checkpoint" comes twice'),
-        (UNUSABLE["another version"], '"format" is "countersign.timeline/2"; this verifier knows'),
+        (
+            UNUSABLE["another version"],
+            '"format" of page 1 is "countersign.timeline/2"; this verifier',
+        ),
     ],
 )
 def test_why_it_is_no_export_is_said(

@@ -226,9 +226,9 @@ def test_a_rewritten_past_is_found_by_the_checkpoint(data: st.DataObject) -> Non
 
 
 SHAPES: list[tuple[Callable[[Export], Any], str]] = [
-    (lambda export: export.pop("events"), 'the export has no "events"'),
-    (lambda export: export.pop("checkpoint"), 'the export has no "checkpoint"'),
-    (lambda export: export.update(note="all is well"), 'the export has the field "note"'),
+    (lambda export: export.pop("events"), 'page 1 has no "events"'),
+    (lambda export: export.pop("checkpoint"), 'page 1 has no "checkpoint"'),
+    (lambda export: export.update(note="all is well"), 'page 1 has the field "note"'),
     (lambda export: export.update(events={}), '"events" is {}'),
     (lambda export: export.update(bodies=None), '"bodies" is null'),
     (lambda export: export.update(stream_id=1), '"stream_id" is 1'),

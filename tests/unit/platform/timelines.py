@@ -43,6 +43,7 @@ def timeline(
             for body in bodies
         ],
         "checkpoint": None,
+        "next_after_seq": None,
     }
 
 

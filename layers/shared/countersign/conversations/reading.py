@@ -123,12 +123,11 @@ def _attachments(
     return by_message
 
 
-def bodies(session: TenantSession, conversation_id: UUID) -> list[audit.Body]:
-    """The texts of a conversation's messages, as its audit events commit to them."""
+def bodies(session: TenantSession, ids: Sequence[UUID]) -> list[audit.Body]:
+    """The texts of the messages of those ids, as audit events commit to them."""
     rows = session.execute(
         select(Message.body_salt, Message.body_text)
         .where(Message.organization_id == session.organization_id)
-        .where(Message.conversation_id == conversation_id)
-        .order_by(Message.created_at, Message.id)
+        .where(Message.id.in_(ids))
     )
     return [audit.body(salt, text) for salt, text in rows]

@@ -42,12 +42,15 @@ def read_conversation(
 
 
 @writing.add("GET", "/v1/conversations/{conversation_id}/export", "conversations:read", NotFound)
-def export_conversation(call: Call, conversation_id: UUID) -> schemas.Export:
+def export_conversation(
+    call: Call, conversation_id: UUID, query: schemas.ExportQuery
+) -> schemas.Export:
     """Export the record of a conversation
 
-    All audit events with the texts that they commit to, for `verify.py` or any other verifier.
+    Audit events with the texts that they commit to, for `verify.py` or any other verifier; as many
+    as one answer holds. The next page is that of `after_seq` = `next_after_seq`, until it is null.
     """
-    return exporting.export(call.session, conversation_id)
+    return exporting.export(call.session, conversation_id, query.after_seq)
 
 
 @writing.add(

@@ -11,7 +11,7 @@ from countersign.conversations.schemas import Conversation, Delivery, Message
 from countersign.drafting.tables import ActionType, DraftStatus, RejectionReason, RequestStatus
 from countersign.identity.members import Member
 from countersign.platform.paging import PageQuery
-from countersign.platform.schemas import Answer, Body, Instant, Notes, Text
+from countersign.platform.schemas import Answer, Body, Instant, Notes, Query, Text
 
 EXCERPT_CHARACTERS = 500
 
@@ -253,6 +253,17 @@ class Undone(Answer):
     ]
 
 
+class ExportQuery(Query):
+    """Which page of an export."""
+
+    after_seq: Annotated[
+        int,
+        Field(
+            ge=0, le=2**31 - 1, description="`next_after_seq` of the page before; 0 for the first."
+        ),
+    ] = 0
+
+
 class ExportedEvent(Answer):
     """One event of the record."""
 
@@ -276,7 +287,7 @@ class ExportedCheckpoint(Answer):
 
 
 class Export(Answer):
-    """A conversation's record, whole: `verify.py` checks it (docs/audit.md)."""
+    """A page of a conversation's record: `verify.py` checks them together (docs/audit.md)."""
 
     format: Literal["countersign.timeline/1"]
     organization_id: UUID
@@ -284,3 +295,6 @@ class Export(Answer):
     events: list[ExportedEvent]
     bodies: list[ExportedBody]
     checkpoint: ExportedCheckpoint | None
+    next_after_seq: Annotated[
+        int | None, Field(description="The `after_seq` of the next page; null on the last.")
+    ]

@@ -10,10 +10,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import text as sql
@@ -29,6 +29,11 @@ MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 16
 MAX_BYTES = 64 * 1024
 COMMIT_MARGIN = timedelta(hours=1)
+PAGE_BYTES = 5_000_000
+"""Of an export, as a function sends it: a Lambda answer ends at 6,291,556 bytes.
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+_EVENTS_AT_ONCE = 20
+"""How many events have their texts in memory: each may be as large as a webhook."""
 
 ActorType = Literal["customer", "user", "system", "api_key"]
 
@@ -78,9 +83,9 @@ _HEADS = sql(
 )
 _STREAM = sql(
     """
-    SELECT canonical_text, hash FROM audit_events
-    WHERE organization_id = :organization_id AND stream_id = :stream_id
-    ORDER BY seq
+    SELECT seq, canonical_text, hash FROM audit_events
+    WHERE organization_id = :organization_id AND stream_id = :stream_id AND seq > :after_seq
+    ORDER BY seq LIMIT :rows
     """
 )
 
@@ -128,6 +133,10 @@ class Body(NamedTuple):
     commitment: str
     salt: bytes | None
     text: str | None
+
+
+Bodies: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], Iterable[Body]]
+"""Finds what texts there are to the `data` of events; it may find others too."""
 
 
 def append(
@@ -277,12 +286,15 @@ def _integer(value: int, where: str) -> int:
 def _key(key: Any, value: Any, where: str) -> str:
     if not isinstance(key, str):
         raise UnrecordableError(f"{where} has the key {key!r}: keys are text")
-    is_commitment = key == "commitment" or key.endswith("_commitment")
-    if is_commitment and not (isinstance(value, str) and _HASH.fullmatch(value)):
+    if _commits(key) and not (isinstance(value, str) and _HASH.fullmatch(value)):
         raise UnrecordableError(
             f"{where}.{key} is not a commitment: record what `commitment()` returns"
         )
     return key
+
+
+def _commits(key: str) -> bool:
+    return key == "commitment" or key.endswith("_commitment")
 
 
 def new_salt() -> bytes:
@@ -305,28 +317,72 @@ def _sha256(data: bytes) -> str:
 
 
 def export(
-    session: TenantSession, stream_id: UUID, bodies: Iterable[Body], checkpoint: Head | None
+    session: TenantSession,
+    stream_id: UUID,
+    bodies: Bodies,
+    checkpoint: Head | None,
+    after_seq: int = 0,
 ) -> dict[str, Any]:
-    """The stream as a JSON document that `verify.py` checks (docs/audit.md, *Export*).
+    """A page of the stream, a JSON document that `verify.py` checks (docs/audit.md, *Export*).
 
-    `bodies` are the texts to show; one that comes twice (a draft sent unchanged) is listed once.
+    `bodies` finds texts to show. A page lists one that comes twice (a draft sent unchanged) once,
+    and leaves out those of an event that would not fit into a page of their own.
     """
-    listed: dict[str, Body] = {}
-    for body in bodies:
-        if body.text is not None or body.commitment not in listed:
-            listed[body.commitment] = body
-    own = {"organization_id": session.organization_id, "stream_id": stream_id}
-    events = session.execute(_STREAM, own)
+    events, listed = list[dict[str, Any]](), dict[str, dict[str, Any]]()
+    size, last, more = 0, after_seq, False
+    for seq, event, texts in _told(session, stream_id, bodies, after_seq):
+        new = {text["commitment"]: text for text in texts if text["commitment"] not in listed}
+        added = _sent_bytes(event) + sum(map(_sent_bytes, new.values()))
+        if more := bool(events) and size + added > PAGE_BYTES:
+            break
+        events.append(event)
+        listed |= new if added <= PAGE_BYTES else {}
+        size, last = size + added, seq
     return {
         "format": TIMELINE_FORMAT,
         "organization_id": str(session.organization_id),
         "stream_id": str(stream_id),
-        "events": [
-            {"canonical_text": event.canonical_text, "hash": event.hash} for event in events
-        ],
-        "bodies": [_exported(body) for body in listed.values()],
+        "events": events,
+        "bodies": list(listed.values()),
         "checkpoint": checkpoint and {"seq": checkpoint.seq, "hash": checkpoint.hash},
+        "next_after_seq": last if more else None,
     }
+
+
+def _told(
+    session: TenantSession, stream_id: UUID, bodies: Bodies, after_seq: int
+) -> Iterator[tuple[int, dict[str, Any], list[dict[str, Any]]]]:
+    """Each event after `after_seq`: its seq, itself, and the texts that it commits to."""
+    own = {"organization_id": session.organization_id, "stream_id": stream_id}
+    while rows := session.execute(
+        _STREAM, {**own, "after_seq": after_seq, "rows": _EVENTS_AT_ONCE}
+    ).all():
+        data = [json.loads(row.canonical_text)["data"] for row in rows]
+        known: dict[str, Body] = {}
+        for body in bodies([one for one in data if any(_commitments(one))]):
+            if body.text is not None or body.commitment not in known:
+                known[body.commitment] = body
+        for row, one in zip(rows, data, strict=True):
+            event = {"canonical_text": row.canonical_text, "hash": row.hash}
+            texts = [_exported(known[name]) for name in _commitments(one) if name in known]
+            yield row.seq, event, texts
+        after_seq = rows[-1].seq
+
+
+def _commitments(data: Any) -> Iterator[str]:
+    if isinstance(data, list):
+        for item in data:
+            yield from _commitments(item)
+    elif isinstance(data, dict):
+        for key, value in data.items():
+            if isinstance(value, str) and _commits(key):
+                yield value
+            yield from _commitments(value)
+
+
+def _sent_bytes(item: dict[str, Any]) -> int:
+    """At most: the runtime writes the body, which is JSON, as a string of another JSON."""
+    return len(json.dumps(json.dumps(item, ensure_ascii=False)))
 
 
 def _exported(body: Body) -> dict[str, Any]:

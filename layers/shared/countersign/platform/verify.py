@@ -1,6 +1,6 @@
 """Verify an exported Countersign timeline. This one file and Python 3.11 or newer are all it takes.
 
-    python verify.py timeline.json [--checkpoint checkpoint.jsonl] [--json]
+    python verify.py timeline.json [page-2.json …] [--checkpoint checkpoint.jsonl] [--json]
 
 Exit code 0: verified. 1: not verified; every problem is printed. 2: not a timeline export, or a
 file that cannot be read. docs/audit.md specifies the format.
@@ -25,12 +25,10 @@ FIRST_PREVIOUS = "0" * 64
 MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 16
 
-EXPORT_FIELDS = ("format", "organization_id", "stream_id", "events", "bodies", "checkpoint")
-EVENT_FIELDS = (
-    *("v", "organization_id", "stream_id", "seq", "occurred_at", "type", "actor", "data"),
-    "previous",
-)
-LINE_FIELDS = ("format", "taken_at", "organization_id", "stream_id", "seq", "hash")
+STREAM = ("organization_id", "stream_id")
+EXPORT_FIELDS = ("format", *STREAM, "events", "bodies", "checkpoint", "next_after_seq")
+EVENT_FIELDS = ("v", *STREAM, "seq", "occurred_at", "type", "actor", "data", "previous")
+LINE_FIELDS = ("format", "taken_at", *STREAM, "seq", "hash")
 ACTOR_TYPES = ("customer", "user", "system", "api_key")
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -45,7 +43,9 @@ class NotAnExport(Exception):
 
 @dataclass
 class Report:
-    """What was checked, and what was wrong; `events` counts all listed, `head` is the last one."""
+    """What was checked, and what was wrong; `events` counts all listed, `head` is the last one.
+
+    `hashes` has that of each seq, `committed` what events commit to."""
 
     organization_id: str
     stream_id: str
@@ -57,6 +57,8 @@ class Report:
     bodies_not_included: int = 0
     checkpoint_seq: int | None = None
     problems: list[str] = field(default_factory=list)
+    hashes: dict[int, str] = field(default_factory=dict, repr=False)
+    committed: set[str] = field(default_factory=set, repr=False)
 
     @property
     def verified(self) -> bool:
@@ -64,11 +66,11 @@ class Report:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Verify the file named on the command line; returns the exit code."""
+    """Verify the files named on the command line; returns the exit code."""
     options = _options(arguments)
     try:
         lines = None if options.checkpoint is None else _read(options.checkpoint)
-        report = verify(_parse(_read(options.timeline)), lines)
+        report = verify_pages([_parse(path) for path in options.timeline], lines)
     except NotAnExport as error:
         unusable = json.dumps({"verified": False, "error": str(error)})
         print(unusable if options.json else f"NOT A TIMELINE EXPORT: {error}")
@@ -81,7 +83,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="verify.py", description="Verify an exported Countersign timeline."
     )
-    parser.add_argument("timeline", help="JSON of GET /v1/conversations/{id}/export")
+    parser.add_argument(
+        "timeline", nargs="+", help="JSON of GET /v1/conversations/{id}/export; its pages in order"
+    )
     parser.add_argument(
         "--checkpoint",
         help="checkpoint file (JSON lines) that was kept elsewhere; shows events cut off the end",
@@ -100,11 +104,11 @@ def _read(path: str) -> str:
         raise NotAnExport(f"{_shown(path)} cannot be read: {reason}") from None
 
 
-def _parse(text: str) -> object:
+def _parse(path: str) -> object:
     try:
-        return _strict_json(text)
+        return _strict_json(_read(path))
     except ValueError as error:
-        raise NotAnExport(f"the file is not JSON that can be verified: {error}") from None
+        raise NotAnExport(f"{_shown(path)} is not JSON that can be verified: {error}") from None
 
 
 def verify(document: object, checkpoint_lines: str | None = None) -> Report:
@@ -112,22 +116,28 @@ def verify(document: object, checkpoint_lines: str | None = None) -> Report:
 
     Raises `NotAnExport` where the shape, rather than the content, is wrong.
     """
-    export = _export(document)
-    report = Report(export["organization_id"], export["stream_id"])
-    hashes, committed = _check_events(export, report)
-    _check_bodies(export["bodies"], committed, report)
-    for source, checkpoint in _checkpoints(export, checkpoint_lines, report):
-        _check_checkpoint(source, checkpoint, hashes, report)
+    return verify_pages([document], checkpoint_lines)
+
+
+def verify_pages(documents: Sequence[object], checkpoint_lines: str | None = None) -> Report:
+    """Like `verify`, for all pages of an export in their order."""
+    pages = [_export(document, f"page {number}") for number, document in enumerate(documents, 1)]
+    report = Report(pages[0]["organization_id"], pages[0]["stream_id"])
+    _check_pages(pages, report)
+    _check_bodies(pages, report)
+    for source, checkpoint in _checkpoints(pages, checkpoint_lines, report):
+        _check_checkpoint(source, checkpoint, report)
     return report
 
 
-def _export(document: object) -> dict[str, Any]:
+def _export(document: object, where: str) -> dict[str, Any]:
     if isinstance(document, dict) and document.get("format") != TIMELINE_FORMAT:
+        found = _shown(document.get("format"))
         raise NotAnExport(
-            f'"format" is {_shown(document.get("format"))}; this verifier knows "{TIMELINE_FORMAT}"'
+            f'"format" of {where} is {found}; this verifier knows "{TIMELINE_FORMAT}"'
         )
-    export = _object(document, EXPORT_FIELDS, "the export")
-    for name in ("organization_id", "stream_id"):
+    export = _object(document, EXPORT_FIELDS, where)
+    for name in STREAM:
         _typed(export[name], str, f'"{name}"')
     for n, event in enumerate(_typed(export["events"], list, '"events"'), 1):
         _object(event, ("canonical_text", "hash"), f"event {n}")
@@ -140,6 +150,8 @@ def _export(document: object) -> dict[str, Any]:
         _typed(body["text"], str | None, f"text {n}")
     if export["checkpoint"] is not None:
         _head(_object(export["checkpoint"], ("seq", "hash"), "the checkpoint"), "the checkpoint")
+    if type(export["next_after_seq"]) not in (int, type(None)):
+        raise NotAnExport(f'"next_after_seq" is {_shown(export["next_after_seq"])}, not an integer')
     return export
 
 
@@ -168,25 +180,48 @@ def _head(value: dict[str, Any], where: str) -> None:
     _typed(value["hash"], str, f'"hash" of {where}')
 
 
-def _check_events(export: dict[str, Any], report: Report) -> tuple[dict[int, str], set[str]]:
-    """Check the chain; returns the hash of each seq, and all that events commit to."""
-    hashes: dict[int, str] = {}
-    committed: set[str] = set()
-    if not export["events"]:
+def _check_pages(pages: list[dict[str, Any]], report: Report) -> None:
+    for number, page in enumerate(pages, 1):
+        due = report.head_seq + 1
+        seqs = [_check_event(entry, report) for entry in page["events"]]
+        first = seqs[0] if seqs else due
+        wrong = _check_page(page, first, due, report, is_last=number == len(pages))
+        report.problems += [f"page {number}: {problem}" for problem in wrong]
+    if not report.events:
         report.problems.append("there are no events, so there is nothing to verify")
-    for number, entry in enumerate(export["events"], 1):
-        wrong = list(_check_hash(entry))
-        event = _event(entry["canonical_text"], wrong)
-        wrong += _check_place(event, export, report)
-        if event is not None:
-            committed.update(_commitments(event["data"]))
-        seq = _seq(event, report.head_seq + 1)
-        hashes[seq] = entry["hash"]
-        report.events = number
-        report.head_seq = max(seq, report.head_seq)
-        report.head_hash = entry["hash"]
-        report.problems += [f"event {number}: {problem}" for problem in wrong]
-    return hashes, committed
+
+
+def _check_page(
+    page: dict[str, Any], first: int, due: int, report: Report, is_last: bool
+) -> Iterator[str]:
+    """What is wrong with where the page stands; `report` holds its last event."""
+    following, last = page["next_after_seq"], report.head_seq
+    if any(page[name] != getattr(report, name) for name in STREAM):
+        yield "it is of another stream than the first"
+    if first > due:
+        yield f"it begins at seq {first}, where {due} should follow: a page before it is missing"
+    if following is not None and following != last:
+        yield f"it says that it ends at seq {_shown(following)}, and ends at {last}"
+    if following is not None and is_last:
+        yield f"it is not the last one: the page after_seq={_shown(following)} is missing"
+    if following is None and not is_last:
+        yield "it says that it is the last one, and another follows"
+
+
+def _check_event(entry: dict[str, str], report: Report) -> int:
+    """Check one event after the one that `report` holds; returns its seq."""
+    wrong = list(_check_hash(entry))
+    event = _event(entry["canonical_text"], wrong)
+    wrong += _check_place(event, report)
+    if event is not None:
+        report.committed.update(_commitments(event["data"]))
+    seq = report.head_seq + 1 if event is None or type(event["seq"]) is not int else event["seq"]
+    report.hashes[seq] = entry["hash"]
+    report.events += 1
+    report.head_seq = max(seq, report.head_seq)
+    report.head_hash = entry["hash"]
+    report.problems += [f"event {report.events}: {problem}" for problem in wrong]
+    return seq
 
 
 def _check_hash(entry: dict[str, str]) -> Iterator[str]:
@@ -196,10 +231,8 @@ def _check_hash(entry: dict[str, str]) -> Iterator[str]:
         yield "its text has a lone surrogate, which UTF-8 cannot write"
         return
     if digest != entry["hash"]:
-        yield (
-            f"it was changed: its text hashes to {digest}, and the export says "
-            f"{_shown(entry['hash'])}"
-        )
+        said = _shown(entry["hash"])
+        yield f"it was changed: its text hashes to {digest}, and the export says {said}"
 
 
 def _event(text: str, wrong: list[str]) -> dict[str, Any] | None:
@@ -209,7 +242,7 @@ def _event(text: str, wrong: list[str]) -> dict[str, Any] | None:
     except ValueError as error:
         wrong.append(f"its text is not canonical JSON: {error}")
         return None
-    if _canonical(event) != text:
+    if json.dumps(event, ensure_ascii=False, sort_keys=True, separators=(",", ":")) != text:
         wrong.append("its text is not canonical: it can be written in another way")
     try:
         fields = _object(event, EVENT_FIELDS, "its text")
@@ -232,9 +265,10 @@ def _strict_json(text: str) -> object:
             parse_float=_no_float,
             parse_constant=_no_float,
         )
+        is_shallow = _shallow(value, MAX_DEPTH)
     except RecursionError:
-        raise ValueError(f"it nests deeper than {MAX_DEPTH} levels") from None
-    if not _shallow(value, MAX_DEPTH):
+        is_shallow = False
+    if not is_shallow:
         raise ValueError(f"it nests deeper than {MAX_DEPTH} levels")
     return value
 
@@ -263,10 +297,6 @@ def _shallow(value: object, levels: int) -> bool:
         return True
     items = value.values() if isinstance(value, dict) else value
     return levels > 0 and all(_shallow(item, levels - 1) for item in items)
-
-
-def _canonical(event: object) -> str:
-    return json.dumps(event, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _check_fields(event: dict[str, Any]) -> Iterator[str]:
@@ -298,15 +328,14 @@ def _exists(moment: str) -> bool:
     return True
 
 
-def _check_place(
-    event: dict[str, Any] | None, export: dict[str, Any], report: Report
-) -> Iterator[str]:
+def _check_place(event: dict[str, Any] | None, report: Report) -> Iterator[str]:
     """What is wrong with where the event stands; `report` holds the event before it."""
     if event is None:
         return
-    for name in ("organization_id", "stream_id"):
-        if event[name] != export[name]:
-            yield f"its {name} is {_shown(event[name])}, the export's {_shown(export[name])}"
+    for name in STREAM:
+        if event[name] != getattr(report, name):
+            exported = _shown(getattr(report, name))
+            yield f"its {name} is {_shown(event[name])}, the export's {exported}"
     expected, seq = report.head_seq + 1, event["seq"]
     if type(seq) is not int:
         yield f"its seq is {_shown(seq)}, not an integer"
@@ -322,10 +351,6 @@ def _check_place(
         )
 
 
-def _seq(event: dict[str, Any] | None, expected: int) -> int:
-    return event["seq"] if event is not None and type(event["seq"]) is int else expected
-
-
 def _commitments(data: object) -> Iterator[str]:
     if isinstance(data, list):
         for item in data:
@@ -337,19 +362,22 @@ def _commitments(data: object) -> Iterator[str]:
             yield from _commitments(value)
 
 
-def _check_bodies(bodies: list[dict[str, Any]], committed: set[str], report: Report) -> None:
-    listed: set[str] = set()
-    for number, body in enumerate(bodies, 1):
-        wrong = list(_check_body(body))
-        if body["commitment"] not in committed:
+def _check_bodies(pages: list[dict[str, Any]], report: Report) -> None:
+    """Check the texts; two pages may list the same one, for an event of each."""
+    listed: dict[str, tuple[int, bool]] = {}
+    bodies = ((page, body) for page, one in enumerate(pages) for body in one["bodies"])
+    for number, (page, body) in enumerate(bodies, 1):
+        name, wrong = body["commitment"], list(_check_body(body))
+        if name not in report.committed:
             wrong.append("no event commits to it")
-        if body["commitment"] in listed:
+        on, has_text = listed.get(name, (-1, False))
+        if on == page:
             wrong.append("its commitment is listed twice")
-        listed.add(body["commitment"])
-        report.bodies_checked += body["text"] is not None
-        report.bodies_erased += body["text"] is None
+        listed[name] = page, has_text or body["text"] is not None
         report.problems += [f"text {number}: {problem}" for problem in wrong]
-    report.bodies_not_included = len(committed - listed)
+    report.bodies_checked = sum(has_text for _, has_text in listed.values())
+    report.bodies_erased = len(listed) - report.bodies_checked
+    report.bodies_not_included = len(report.committed - listed.keys())
 
 
 def _check_body(body: dict[str, Any]) -> Iterator[str]:
@@ -371,19 +399,17 @@ def _check_body(body: dict[str, Any]) -> Iterator[str]:
 
 
 def _checkpoints(
-    export: dict[str, Any], lines: str | None, report: Report
+    pages: list[dict[str, Any]], lines: str | None, report: Report
 ) -> list[tuple[str, dict[str, Any]]]:
     """The export's own checkpoint and those of the file that are about its stream."""
-    found = []
-    if export["checkpoint"] is not None:
-        found.append(("the export's checkpoint", export["checkpoint"]))
+    own = [page["checkpoint"] for page in pages if page["checkpoint"]]
+    found = [("the export's checkpoint", one) for one in own]
     if lines is None:
         return found
     kept = [
         (f"checkpoint line {number}", line)
         for number, line in _lines(lines)
-        if (line["organization_id"], line["stream_id"])
-        == (export["organization_id"], export["stream_id"])
+        if all(line[name] == getattr(report, name) for name in STREAM)
     ]
     if not kept:
         report.problems.append(
@@ -408,9 +434,7 @@ def _lines(lines: str) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, line
 
 
-def _check_checkpoint(
-    source: str, checkpoint: dict[str, Any], hashes: dict[int, str], report: Report
-) -> None:
+def _check_checkpoint(source: str, checkpoint: dict[str, Any], report: Report) -> None:
     seq, last = checkpoint["seq"], report.head_seq
     report.checkpoint_seq = max(seq, report.checkpoint_seq or 0)
     if seq > last:
@@ -418,10 +442,10 @@ def _check_checkpoint(
             f"{source} knows events up to seq {seq}, the export ends at {last}: "
             f"{seq - last} cut off the end"
         )
-    elif hashes.get(seq) != checkpoint["hash"]:
+    elif report.hashes.get(seq) != checkpoint["hash"]:
         report.problems.append(
             f"{source} has hash {_shown(checkpoint['hash'])} at seq {seq}, "
-            f"the export {_shown(hashes.get(seq))}: the record was rewritten"
+            f"the export {_shown(report.hashes.get(seq))}: the record was rewritten"
         )
 
 
@@ -444,8 +468,7 @@ def _machine(report: Report) -> dict[str, Any]:
 
 def _person(report: Report) -> str:
     count = len(report.problems)
-    problems = "1 problem" if count == 1 else f"{count} problems"
-    verdict = "VERIFIED" if report.verified else f"NOT VERIFIED: {problems}"
+    verdict = f"NOT VERIFIED: {count} problem{'s' * (count > 1)}" if count else "VERIFIED"
     tail = (
         "no checkpoint: events cut off the end would not show"
         if report.checkpoint_seq is None
