@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from countersign.channels.providers import calls
-from countersign.platform import db, queues, secrets, storage
+from countersign.platform import calls, db, queues, secrets, storage
 from countersign.platform.settings import load
 from tests.conftest import TestDatabase
 from tests.crash.edges import Edges, Process
@@ -78,7 +77,6 @@ class Product:
         replace(secrets, "_client", lambda: self.outside.secrets)
         replace(storage, "_client", lambda: self.outside.buckets)
         replace(calls, "_pool", lambda: self)
-        replace(urllib3, "PoolManager", lambda **_: self)
 
     def request(self, *args: Any, **options: Any) -> urllib3.BaseHTTPResponse:
         """What processes keep as their pool of HTTP connections."""

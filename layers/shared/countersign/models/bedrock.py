@@ -93,16 +93,17 @@ class _Runtime:
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         says = f"Bedrock answered {code} for {self.model}: {message}"
         if code in THROTTLED or status == 429:
-            return ModelThrottled(says, retry_after=_retry_after(error))
+            return ModelThrottled(says, retry_after=_wait(error))
         if code in UNAVAILABLE or status >= 500:
-            return ModelUnavailable(says, retry_after=_retry_after(error))
+            return ModelUnavailable(says, retry_after=_wait(error))
         return ModelRefused(says)
 
 
-def _retry_after(error: ClientError) -> float | None:
-    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    value = headers.get("retry-after", "")
-    return float(value) if value.isdecimal() else None
+def _wait(error: ClientError) -> float | None:
+    # What it calls with is boto3's, which is not loaded before the first call either.
+    from countersign.platform.calls import retry_after
+
+    return retry_after(error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}))
 
 
 class BedrockChat(_Runtime):

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import urllib3
+from urllib3.exceptions import HTTPError
 
 from countersign.models.errors import (
     ModelError,
@@ -26,11 +24,11 @@ from countersign.models.schemas import ChatAnswer, Embeddings, Purpose
 from countersign.models.shapes import without_bounds
 from countersign.models.tokens import counted
 from countersign.models.vectors import check_dimensions, check_texts, checked
+from countersign.platform.calls import Answer, Late, call, retry_after
 from countersign.platform.errors import Invalid, NotFound, Unavailable
 
 PROVIDER = "openai"
 OPENAI_URL = "https://api.openai.com/v1"
-CONNECT_SECONDS = 3.0
 TEXTS_PER_CALL = 32
 """What the strictest common server takes by default (text-embeddings-inference)."""
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
@@ -49,8 +47,6 @@ class Endpoint:
         self.host = parts.hostname
         self._secret_id = secret_id
         self._timeout_seconds = timeout_seconds
-        # `False` also stops redirects, which would carry the key elsewhere.
-        self._pool = urllib3.PoolManager(retries=False)
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """The JSON object that the endpoint answers to `body`. Raises the errors of this room."""
@@ -62,13 +58,13 @@ class Endpoint:
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         key = self._key()
-        status, headers, content = self._send(path, body, key)
-        if status == 401 and (rotated := self._key(max_age=0.0)) != key:
+        answer = self._send(path, body, key)
+        if answer.status == 401 and (rotated := self._key(max_age=0.0)) != key:
             key = rotated
-            status, headers, content = self._send(path, body, key)
-        if status != 200:
-            raise self._failure(status, headers, content, key)
-        return self._parsed(content)
+            answer = self._send(path, body, key)
+        if answer.status != 200:
+            raise self._failure(answer, key)
+        return self._parsed(answer.body)
 
     def _key(self, **how_old: float) -> str:
         if not self._secret_id:
@@ -82,59 +78,47 @@ class Endpoint:
         except Unavailable as error:
             raise ModelUnavailable(error.detail) from None
 
-    def _send(
-        self, path: str, body: Mapping[str, Any], key: str
-    ) -> tuple[int, Mapping[str, str], bytes]:
-        """Status, headers and body of the answer."""
-        deadline = time.monotonic() + self._timeout_seconds
+    def _send(self, path: str, body: Mapping[str, Any], key: str) -> Answer:
+        """The whole answer."""
         try:
-            response = self._pool.request(
+            answer = call(
                 "POST",
                 self._base_url + path,
-                body=json.dumps(body),
-                headers=_headers(key),
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, total=self._timeout_seconds),
-                preload_content=False,
+                _headers(key),
+                json.dumps(body).encode(),
+                seconds=self._timeout_seconds,
+                most_bytes=MAX_ANSWER_BYTES,
             )
-            try:
-                return response.status, response.headers, self._read(response, deadline)
-            finally:
-                response.close()
-        except urllib3.exceptions.ReadTimeoutError:
+        except Late:
             raise self._too_slow() from None
-        except urllib3.exceptions.HTTPError as error:
+        except HTTPError as error:
             raise ModelUnavailable(
                 f"{self.host} could not be reached ({type(error).__name__})."
             ) from None
-
-    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-        """The whole body; the socket's own timeout would let a trickle go on for ever."""
-        content = bytearray()
-        while chunk := response.read1(65536):
-            content += chunk
-            if time.monotonic() > deadline:
-                raise self._too_slow()
-            if len(content) > MAX_ANSWER_BYTES:
-                raise ModelMalformed(f"{self.host} answered more than {MAX_ANSWER_BYTES} bytes.")
-        return bytes(content)
+        if answer.cut == "late":
+            raise self._too_slow()
+        if answer.cut == "long":
+            raise ModelMalformed(f"{self.host} answered more than {MAX_ANSWER_BYTES} bytes.")
+        if answer.cut == "broken":
+            raise ModelUnavailable(f"The answer of {self.host} broke off.")
+        return answer
 
     def _too_slow(self) -> ModelUnavailable:
         return ModelUnavailable(
             f"{self.host} did not answer within {self._timeout_seconds:g} seconds."
         )
 
-    def _failure(
-        self, status: int, headers: Mapping[str, str], content: bytes, key: str
-    ) -> Exception:
-        reason, kind = _reason(content, key)
+    def _failure(self, answer: Answer, key: str) -> Exception:
+        status = answer.status
+        reason, kind = _reason(answer.body, key)
         says = f"{self.host} answered {status}" + (f": {reason}" if reason else ".")
         if status == 401:
             # Some servers repeat the key that they refuse, or a part of it.
             return ModelRefused(f"{self.host} answered 401: it does not accept the key.")
         if status == 429 and not BILLING.search(kind):
-            return ModelThrottled(says, retry_after=_retry_after(headers))
+            return ModelThrottled(says, retry_after=retry_after(answer.headers))
         if status in (408, 409, 425) or status >= 500:
-            return ModelUnavailable(says, retry_after=_retry_after(headers))
+            return ModelUnavailable(says, retry_after=retry_after(answer.headers))
         return ModelRefused(says)
 
     def _parsed(self, content: bytes) -> dict[str, Any]:
@@ -164,17 +148,6 @@ def _reason(content: bytes, key: str) -> tuple[str, str]:
     message = str(error.get("message") or "")
     kind = f"{error.get('type')} {error.get('code')}"
     return (message.replace(key, "[redacted]") if key else message)[:300], kind
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, from the header's seconds or HTTP date (RFC 9110, 10.2.3); None without either."""
-    value = headers.get("retry-after", "")
-    if re.fullmatch(r"\d+(\.\d+)?", value):
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
 
 
 class OpenAIChat:

@@ -40,9 +40,9 @@ from countersign.channels.messages import (
     WebhookRequest,
 )
 from countersign.channels.providers import Credentials, ProviderSettings
-from countersign.channels.providers.calls import Answer
-from countersign.channels.providers.calls import send as post
+from countersign.channels.providers.calls import post
 from countersign.platform import clock
+from countersign.platform.calls import Answer
 from countersign.platform.errors import Invalid, Unauthenticated, Unavailable
 
 TYPES: Mapping[ChannelType, str] = {"api": ""}

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -37,8 +38,8 @@ from countersign.channels.messages import (
     WebhookRequest,
 )
 from countersign.channels.providers import Credentials, ProviderSettings
-from countersign.channels.providers.calls import Answer, call, retry_after
-from countersign.channels.providers.calls import send as post
+from countersign.channels.providers.calls import post
+from countersign.platform.calls import Answer, call, retry_after
 from countersign.platform.errors import Invalid, Unauthenticated, Unavailable
 
 TYPES: Mapping[ChannelType, str] = {"sms": "", "whatsapp": "whatsapp:"}
@@ -53,6 +54,8 @@ OPTED_OUT = frozenset({"21610"})
 
 MOST_CHARACTERS = 1600
 _MOST_FIELDS = 1000
+_LOOK_UP_SECONDS = 20.0
+_MOST_PAGE_BYTES = 16 * 1024 * 1024
 _WHATSAPP = "whatsapp:"
 _PORTS = {"http": "80", "https": "443"}
 _CHANNEL_FIELDS = (
@@ -271,7 +274,9 @@ def _settle(answer: Answer) -> SendResult:
     reason = str(document.get("message") or f"Twilio answered {answer.status}.")
     if answer.status == 401:
         raise Unauthenticated(reason)
-    return Throttled(retry_after(answer), reason) if code == "20429" else Refused(code, reason)
+    if code == "20429":
+        return Throttled(retry_after(answer.headers), reason)
+    return Refused(code, reason)
 
 
 def _document(answer: Answer) -> dict[str, Any]:
@@ -293,9 +298,10 @@ def look_up(
     sender, recipient = _addresses(delivery)
     query = urlencode({"To": recipient, "From": sender, "PageSize": 1000})
     url: str | None = f"{_messages_url(credentials, settings)}?{query}"
+    deadline = time.monotonic() + _LOOK_UP_SECONDS
     found: list[str] = []
     while url:
-        page = _page(url, credentials)
+        page = _page(url, credentials, deadline)
         recent = [m for m in page["messages"] if _created(m) >= since.replace(microsecond=0)]
         found += [m["sid"] for m in recent if m["body"] == delivery.text]
         following = page.get("next_page_uri")
@@ -303,9 +309,18 @@ def look_up(
     return found
 
 
-def _page(url: str, credentials: Credentials) -> dict[str, Any]:
+def _page(url: str, credentials: Credentials, deadline: float) -> dict[str, Any]:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise Unavailable("Twilio's list of messages: not read in time.")
     try:
-        answer = call("GET", url, _authorization(credentials))
+        answer = call(
+            "GET",
+            url,
+            _authorization(credentials),
+            seconds=seconds,
+            most_bytes=_MOST_PAGE_BYTES,
+        )
     except HTTPError as error:
         raise Unavailable(f"Twilio's list of messages: {type(error).__name__}.") from None
     document = _document(answer)
