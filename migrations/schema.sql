@@ -332,6 +332,7 @@ CREATE TABLE public.draft_requests (
     fence integer DEFAULT 0 NOT NULL,
     leased_until timestamp with time zone,
     attempts integer DEFAULT 0 NOT NULL,
+    correlation_id text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT ck_draft_requests_status CHECK ((status = ANY (ARRAY['waiting'::text, 'drafting'::text, 'drafted'::text, 'abstained'::text, 'superseded'::text, 'failed'::text])))

@@ -29,6 +29,7 @@ def upgrade() -> None:
             fence integer NOT NULL DEFAULT 0,
             leased_until timestamptz,
             attempts integer NOT NULL DEFAULT 0,
+            correlation_id text,
             created_at timestamptz NOT NULL DEFAULT now(),
             updated_at timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (organization_id, id),

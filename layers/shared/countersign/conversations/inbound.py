@@ -33,6 +33,7 @@ class Arrival:
 
     channel: Channel
     message: InboundMessage
+    correlation_id: str
 
     @property
     def thread(self) -> tuple[UUID, str]:
@@ -57,6 +58,7 @@ class Received:
     conversation: Conversation
     message: Message
     event: audit.Event
+    correlation_id: str
 
 
 Conversations = Mapping[tuple[UUID, str], Conversation]
@@ -151,7 +153,7 @@ def receive(
         _attach(session, message, arrival.message)
         _heed(session, arrival.message)
         event = _recorded(conversation, message, arrival.message.consent)
-        received.append(Received(conversation, message, event))
+        received.append(Received(conversation, message, event, arrival.correlation_id))
     return received
 
 

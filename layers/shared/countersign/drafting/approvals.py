@@ -35,6 +35,7 @@ from countersign.platform import audit
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import Conflict, Invalid, NotFound
 from countersign.platform.ids import new_id
+from countersign.platform.log import correlated
 
 APPROVALS: tuple[ActionType, ...] = ("approve", "edit")
 REJECTIONS: tuple[ActionType, ...] = ("reject",)
@@ -76,7 +77,8 @@ def approve(
     if not text.strip():
         raise Invalid("final_text is empty: there is nothing to send.")
     until = undo_until(session, now)
-    message, delivery = outbound.say(session, conversation, text, principal.person, until, now)
+    with correlated(requests.correlation_id(session, draft)):
+        message, delivery = outbound.say(session, conversation, text, principal.person, until, now)
     action = _act(session, principal, draft, "approve" if text == draft.suggested_text else "edit")
     action.final_text, action.message_id, action.notes = text, message.id, notes
     action.diff_json = _difference(draft.suggested_text, text)

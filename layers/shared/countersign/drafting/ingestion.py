@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from uuid import UUID
 
-from countersign.channels.envelope import from_message
+from countersign.channels.envelope import Envelope, from_message
 from countersign.channels.messages import DeliveryStatus
 from countersign.channels.providers import provider_module
 from countersign.drafting import intake
@@ -29,6 +29,7 @@ def ingest(outbox: Outbox, records: Iterable[tuple[str, str]], bucket: str) -> l
     read: list[_Item] = []
     failed: list[str] = []
     for message_id, body in records:
+        logger.set_correlation_id(None)
         try:
             read.append((message_id, _read(body, bucket)))
         except Exception:
@@ -61,13 +62,27 @@ def _groups(read: Iterable[_Item]) -> Iterator[tuple[UUID, list[_Item]]]:
 
 def _together(outbox: Outbox, organization_id: UUID, items: list[_Item]) -> list[str]:
     """All in one transaction; if that fails, each in its own, so that one holds up no other."""
+    alone = items[0][1] if len(items) == 1 else None
+    logger.set_correlation_id(alone.envelope.correlation_id if alone else None)
     try:
         with outbox.transaction(organization_id) as session:
             intake.take_in(session, [webhook for _, webhook in items], clock.now())
     except Exception:
-        if len(items) > 1:
-            alone = [_together(outbox, organization_id, [item]) for item in items]
-            return [message_id for failed in alone for message_id in failed]
+        if not alone:
+            failed = [_together(outbox, organization_id, [item]) for item in items]
+            return [message_id for one in failed for message_id in one]
         logger.exception("a webhook did not take effect", message_id=items[0][0])
         return [items[0][0]]
+    for message_id, webhook in items:
+        _log(message_id, webhook.envelope)
     return []
+
+
+def _log(message_id: str, envelope: Envelope) -> None:
+    logger.set_correlation_id(envelope.correlation_id)
+    logger.info(
+        "a webhook took effect",
+        message_id=message_id,
+        organization_id=str(envelope.organization_id),
+        channel_id=str(envelope.channel_id),
+    )

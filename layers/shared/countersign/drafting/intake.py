@@ -76,7 +76,7 @@ def _receive(
     for webhook in webhooks:
         for event in webhook.events:
             if isinstance(event, InboundMessage):
-                arrival = Arrival(channels[webhook.envelope.channel_id], event)
+                arrival = _arrival(webhook, channels, event)
                 rows.append(_told(webhook, arrival, here))
                 key = arrival.channel.id, event.provider_event_id
                 if arrival.key not in here and key not in unheard:
@@ -88,6 +88,13 @@ def _receive(
     received = inbound.receive(session, conversations, arrivals, now)
     if received:
         _ask_for_drafts(session, received, now)
+
+
+def _arrival(
+    webhook: Webhook, channels: Mapping[UUID, Channel], message: InboundMessage
+) -> Arrival:
+    envelope = webhook.envelope
+    return Arrival(channels[envelope.channel_id], message, envelope.correlation_id)
 
 
 def _told(
@@ -105,7 +112,12 @@ def _ask_for_drafts(session: TenantSession, received: Sequence[Received], now: d
     newest = {one.conversation.id: one for one in received}
     conversations = [one.conversation for one in newest.values()]
     overtaken = overtaking.overtake(session, conversations, "newer_message", now)
-    requests.open_requests(session, [one.message for one in newest.values()], now)
+    requests.open_requests(
+        session,
+        [one.message for one in newest.values()],
+        now,
+        correlation_ids={one.message.id: one.correlation_id for one in newest.values()},
+    )
     events = {
         conversation_id: [one.event for one in received if one.conversation.id == conversation_id]
         + overtaken[conversation_id]

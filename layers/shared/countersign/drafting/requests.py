@@ -5,9 +5,10 @@ The caller holds the lock on the conversation's row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Literal
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from countersign.platform import audit, outbox
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import NotFound, Unavailable
 from countersign.platform.ids import new_id
+from countersign.platform.log import logger
 
 LEASE = timedelta(seconds=150)
 """Longer than both model calls and the function's own timeout."""
@@ -40,9 +42,16 @@ class Job:
 
 
 def open_requests(
-    session: TenantSession, triggers: Iterable[Message], now: datetime, revision: int = 1
+    session: TenantSession,
+    triggers: Iterable[Message],
+    now: datetime,
+    revision: int = 1,
+    correlation_ids: Mapping[UUID, str] = MappingProxyType({}),
 ) -> list[DraftRequest]:
-    """Ask for a draft on each of the messages, after the organization's debounce time."""
+    """Ask for a draft on each of the messages, after the organization's debounce time.
+
+    `correlation_ids` has those of messages that did not begin with what is under way.
+    """
     due = now + preferences(session).debounce
     opened = [
         DraftRequest(
@@ -52,6 +61,7 @@ def open_requests(
             trigger_message_id=trigger.id,
             revision=revision,
             not_before=due,
+            correlation_id=correlation_ids.get(trigger.id, logger.get_correlation_id()),
         )
         for trigger in triggers
     ]
@@ -164,6 +174,16 @@ def end(
     audit.append(session, request.conversation_id, [event], now)
 
 
+def correlation_id(session: TenantSession, draft: Draft) -> str | None:
+    """That of what the draft began with."""
+    return session.scalar(
+        select(DraftRequest.correlation_id)
+        .where(DraftRequest.organization_id == session.organization_id)
+        .where(DraftRequest.trigger_message_id == draft.trigger_message_id)
+        .where(DraftRequest.revision == draft.revision)
+    )
+
+
 def next_revision(session: TenantSession, message_id: UUID) -> int:
     """The number that another request for the same message gets."""
     newest = session.scalar(
@@ -179,7 +199,7 @@ def _promise(session: TenantSession, request: DraftRequest) -> None:
         "organization_id": str(session.organization_id),
         "draft_request_id": str(request.id),
     }
-    outbox.enqueue(session, "drafts", body, request.not_before)
+    outbox.enqueue(session, "drafts", body, request.not_before, request.correlation_id)
 
 
 def _spent_today(session: TenantSession, now: datetime) -> int:

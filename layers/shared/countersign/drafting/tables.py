@@ -18,7 +18,10 @@ RejectionReason = Literal[
 
 
 class DraftRequest(Tenant, Table):
-    """The wish for a draft on a message, and what came of it."""
+    """The wish for a draft on a message, and what came of it.
+
+    `correlation_id` is that of the webhook, or of the request, that it began with.
+    """
 
     __tablename__ = "draft_requests"
 
@@ -31,6 +34,7 @@ class DraftRequest(Tenant, Table):
     fence: Mapped[int] = mapped_column(server_default="0")
     leased_until: Mapped[datetime | None] = timestamp()
     attempts: Mapped[int] = mapped_column(server_default="0")
+    correlation_id: Mapped[str | None]
     created_at: Mapped[datetime] = created()
     updated_at: Mapped[datetime] = created()
 

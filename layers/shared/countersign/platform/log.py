@@ -7,6 +7,8 @@ text (keys in URLs, signatures, bearer tokens) is redacted here, once, for every
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from aws_lambda_powertools.logging import Logger
@@ -35,6 +37,17 @@ def redact(text: str) -> str:
 class _RedactingFormatter(LambdaPowertoolsFormatter):
     def serialize(self, log: dict[str, Any]) -> str:  # type: ignore[override]
         return redact(super().serialize(log))
+
+
+@contextmanager
+def correlated(correlation_id: str | None) -> Iterator[None]:
+    """What is logged and promised meanwhile belongs to what has this id; None changes nothing."""
+    before = logger.get_correlation_id()
+    logger.set_correlation_id(correlation_id or before)
+    try:
+        yield
+    finally:
+        logger.set_correlation_id(before)
 
 
 logger = Logger(logger_formatter=_RedactingFormatter(), use_rfc3339=True)

@@ -44,17 +44,21 @@ _KEY = tuple_(OutboxRow.organization_id, OutboxRow.id)
 
 
 def enqueue(
-    session: Session, queue: str, body: queues.Body, not_before: datetime | None = None
+    session: Session,
+    queue: str,
+    body: queues.Body,
+    not_before: datetime | None = None,
+    correlation_id: str | None = None,
 ) -> None:
     """Promise `body` to `queue`, not before a time, to the organization it names.
 
-    `body` must have "organization_id"; the correlation id of what is under way is added. It is
-    published after this transaction's commit.
+    `body` must have "organization_id"; `correlation_id` is added, or that of what is under way. It
+    is published after this transaction's commit.
     """
     row = OutboxRow(
         organization_id=UUID(body["organization_id"]),
         queue=queue,
-        body={**body, "correlation_id": logger.get_correlation_id()},
+        body={**body, "correlation_id": correlation_id or logger.get_correlation_id()},
         not_before=not_before or clock.now(),
     )
     session.add(row)
