@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from countersign.channels.messages import ChannelType
 from countersign.channels.providers import MODULES, provider_module
 from countersign.platform.errors import Invalid
+from countersign.platform.schemas import faults
 
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^\S(.*\S)?$")]
 Slug = Annotated[str, Field(max_length=63, pattern=r"^[a-z][a-z0-9-]*$")]
@@ -97,11 +98,7 @@ def parse(event: dict[str, Any]) -> Event:
     try:
         return _EVENT.validate_python(event)
     except ValidationError as error:
-        wrong = error.errors(include_url=False, include_context=False, include_input=False)
-        said = "; ".join(f"{_where(one['loc'])}: {one['msg']}" for one in wrong)
+        # The union puts the action before the rest.
+        wrong = faults(error, "event", skip=1)
+        said = "; ".join(f"{one['where']}: {one['what']}" for one in wrong)
         raise Invalid(f"The event is not one of this function's. {said}.") from None
-
-
-def _where(location: tuple[int | str, ...]) -> str:
-    """`channel.type`; the union puts the action before it."""
-    return ".".join(str(part) for part in location[1:]) or "event"

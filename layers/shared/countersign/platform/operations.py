@@ -24,11 +24,9 @@ from countersign.platform.errors import (
     UnsupportedMediaType,
 )
 from countersign.platform.http import raw_body
-from countersign.platform.schemas import Body, Query
+from countersign.platform.schemas import Body, Query, faults
 
 MAX_BODY_BYTES = 256 * 1024
-MAX_ERRORS = 20
-"""How many faults of one request are told of."""
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 Event = Mapping[str, Any]
@@ -132,12 +130,12 @@ def arguments(operation: Operation, event: Event, path: Mapping[str, str]) -> di
     if query:
         name, model = query
         sent = event.get("queryStringParameters") or {}
-        given[name] = _parsed(lambda: model.model_validate_strings(sent), "query.")
+        given[name] = _parsed(lambda: model.model_validate_strings(sent), "query")
     body = operation.parameter_of(Body)
     if body:
         name, shape = body
         text = _json_body(event)
-        given[name] = _parsed(lambda: shape.model_validate_json(text), "")
+        given[name] = _parsed(lambda: shape.model_validate_json(text))
     return given
 
 
@@ -163,22 +161,11 @@ def header(event: Event, name: str) -> str | None:
     return next((value for key, value in headers.items() if key.lower() == name), None)
 
 
-def _parsed(parse: Callable[[], BaseModel], prefix: str) -> BaseModel:
+def _parsed(parse: Callable[[], BaseModel], *within: str) -> BaseModel:
     try:
         return parse()
     except ValidationError as error:
-        wrong = error.errors(include_url=False, include_context=False, include_input=False)
-        raise _invalid(
-            [
-                {"where": _where(one["loc"], prefix), "what": one["msg"]}
-                for one in wrong[:MAX_ERRORS]
-            ]
-        ) from None
-
-
-def _where(location: tuple[int | str, ...], prefix: str) -> str:
-    """`final_text`, `query.limit`; `body` where it is not even an object."""
-    return prefix + ".".join(map(str, location)) if location else prefix.strip(".") or "body"
+        raise _invalid(faults(error, "body", within=within)) from None
 
 
 def _invalid(wrong: list[dict[str, str]]) -> Invalid:

@@ -1,4 +1,5 @@
-"""Shapes of the API: what bodies and answers are made of, the same in every room.
+"""Shapes of the API: what bodies and answers are made of, the same in every room, and what is wrong
+with what is of another shape.
 
 Models build their validators when first used, so that a function's start pays for none of them.
 """
@@ -8,10 +9,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 MAX_TEXT_CHARACTERS = 16_000
 MAX_NOTES_CHARACTERS = 2_000
+MAX_FAULTS = 20
+"""How many faults of one request or event are told of."""
 
 # Postgres stores no NUL, and a phone shows no control character but tab and line ends.
 _WRITABLE = r"[^\x00-\x08\x0b\x0c\x0e-\x1f]"
@@ -65,3 +75,18 @@ class Answer(BaseModel):
     """The JSON object that an operation answers with."""
 
     model_config = ConfigDict(from_attributes=True, defer_build=True)
+
+
+def faults(
+    error: ValidationError, whole: str, *, within: tuple[str, ...] = (), skip: int = 0
+) -> list[dict[str, str]]:
+    """What is wrong, `{"where", "what"}` each: at most `MAX_FAULTS`, and nothing of what was sent.
+
+    `where` is a path such as `query.limit`: from `within`, without the first `skip` parts, which
+    are what a union puts there; `whole` names what is wrong as a whole.
+    """
+    wrong = error.errors(include_url=False, include_context=False, include_input=False)
+    return [
+        {"where": ".".join(map(str, (*within, *one["loc"][skip:]))) or whole, "what": one["msg"]}
+        for one in wrong[:MAX_FAULTS]
+    ]

@@ -44,6 +44,7 @@ from countersign.channels.providers.calls import post
 from countersign.platform import clock
 from countersign.platform.calls import Answer
 from countersign.platform.errors import Invalid, Unauthenticated, Unavailable
+from countersign.platform.schemas import faults
 
 TYPES: Mapping[ChannelType, str] = {"api": ""}
 CREDENTIALS = {"secret": "whsec_…", "url": "https://…"}
@@ -183,21 +184,16 @@ def _event(body: bytes) -> ReceivedEvent | SettledEvent:
     try:
         event = _EVENT.validate_json(body)
     except ValidationError as error:
-        wrong = error.errors(include_url=False, include_context=False, include_input=False)
-        raise _invalid([(_where(one["loc"]), one["msg"]) for one in wrong]) from None
+        # The union puts the event's type before the rest.
+        raise _invalid(faults(error, "body", skip=1)) from None
     if _NUL.search(body):
-        raise _invalid([("body", "The character U+0000 cannot be stored; leave it out")])
+        what = "The character U+0000 cannot be stored; leave it out"
+        raise _invalid([{"where": "body", "what": what}])
     return event
 
 
-def _where(location: tuple[int | str, ...]) -> str:
-    """`data.sender.address`; the union puts the event's type before it."""
-    return ".".join(str(part) for part in location[1:]) or "body"
-
-
-def _invalid(wrong: list[tuple[str, str]]) -> Invalid:
-    errors = [{"where": where, "what": what} for where, what in wrong]
-    return Invalid("The body is not an event of this channel; see errors.", errors=errors)
+def _invalid(wrong: list[dict[str, str]]) -> Invalid:
+    return Invalid("The body is not an event of this channel; see errors.", errors=wrong)
 
 
 def parse(request: WebhookRequest) -> list[InboundMessage | DeliveryStatus]:
