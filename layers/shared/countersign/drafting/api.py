@@ -30,7 +30,7 @@ def read_openapi() -> Document:
 
 OPERATIONS: tuple[Operation, ...] = (
     *drafts.operations,
-    *drafts.writing,
+    *drafts.conversations,
     *conversations.operations,
     *documents,
 )

@@ -15,7 +15,7 @@ from countersign.platform.operations import Operations
 from countersign.platform.paging import PageQuery
 
 operations = Operations("Drafts")
-writing = Operations("Conversations")
+conversations = Operations("Conversations")
 
 
 @operations.add("GET", "/v1/feed", "conversations:read")
@@ -29,7 +29,7 @@ def read_feed(call: Call, query: PageQuery) -> schemas.Feed:
     return feed.read(call.session, query, call.now)
 
 
-@writing.add("GET", "/v1/conversations/{conversation_id}", "conversations:read", NotFound)
+@conversations.add("GET", "/v1/conversations/{conversation_id}", "conversations:read", NotFound)
 def read_conversation(
     call: Call, conversation_id: UUID, query: schemas.TimelineQuery
 ) -> schemas.Timeline:
@@ -41,7 +41,9 @@ def read_conversation(
     return timeline.read(call.session, conversation_id, query)
 
 
-@writing.add("GET", "/v1/conversations/{conversation_id}/export", "conversations:read", NotFound)
+@conversations.add(
+    "GET", "/v1/conversations/{conversation_id}/export", "conversations:read", NotFound
+)
 def export_conversation(
     call: Call, conversation_id: UUID, query: schemas.ExportQuery
 ) -> schemas.Export:
@@ -53,7 +55,7 @@ def export_conversation(
     return exporting.export(call.session, conversation_id, query.after_seq)
 
 
-@writing.add(
+@conversations.add(
     "POST",
     "/v1/conversations/{conversation_id}/messages",
     "conversations:write",
@@ -74,7 +76,7 @@ def compose_message(call: Call, conversation_id: UUID, body: Compose) -> Said:
     )
 
 
-@writing.add(
+@conversations.add(
     "DELETE", "/v1/messages/{message_id}", "conversations:write", Forbidden, NotFound, Conflict
 )
 def take_back_message(call: Call, message_id: UUID) -> Message:
@@ -88,7 +90,7 @@ def take_back_message(call: Call, message_id: UUID) -> Message:
     return reading.messages(call.session, [message_id])[message_id]
 
 
-@writing.add(
+@conversations.add(
     "POST",
     "/v1/conversations/{conversation_id}/draft-requests",
     "conversations:write",
