@@ -61,9 +61,9 @@ _SAYS_NOTHING = frozenset(
         " am an anfrage bitte das der die ein eine frage für hallo hilfe im in mein meine mit"
         " problem um und wegen zu zum zur"
         " aide au avec bonjour concernant de demande des du et la le les ma mon pour question sur"
-        " un une ayuda con consulta del duda el en hola los mi para pregunta por problema sobre una y"
+        " un une ayuda con consulta del duda el en hola los mi para pregunta por problema sobre una"
         " aiuto ciao di domanda il mia mio per richiesta su ajuda com da do dúvida meu minha olá"
-        " een het hulp met mijn over probleem van voor vraag"
+        " y een het hulp met mijn over probleem van voor vraag"
     )
 )
 """Words of contact in English, German, French, Spanish, Italian, Portuguese, Dutch: no topic."""
