@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -23,6 +23,7 @@ from countersign.identity.tables import (
     Role,
     User,
 )
+from countersign.platform.db import enter
 from countersign.platform.errors import Conflict
 from countersign.platform.ids import new_id
 from migrations.events import ChannelGiven, OrganizationGiven, PersonGiven
@@ -117,10 +118,6 @@ def replace_key(
     session: Session, organization_id: UUID, user_id: UUID, name: str, now: datetime
 ) -> str:
     """A new API key with all scopes, bound to a user; older ones of that name are revoked."""
-    session.execute(
-        update(ApiKey)
-        .where(ApiKey.organization_id == organization_id, ApiKey.name == name)
-        .where(ApiKey.revoked_at.is_(None))
-        .values(revoked_at=now)
-    )
-    return api_keys.issue(session, organization_id, user_id, name, SCOPES, now + KEY_LIFETIME)
+    tenant = enter(session, organization_id)
+    api_keys.revoke(tenant, name, now)
+    return api_keys.issue(tenant, user_id, name, SCOPES, now + KEY_LIFETIME, now)

@@ -45,7 +45,7 @@ from countersign.models.schemas import Purpose
 from countersign.models.spaces import space_of
 from countersign.models.vectors import padded
 from countersign.platform import clock, queues
-from countersign.platform.db import Database, TenantSession, engine
+from countersign.platform.db import Database, TenantSession, engine, enter
 from countersign.platform.ids import new_id
 from countersign.platform.outbox import Outbox
 from tests.conftest import TestDatabase
@@ -190,8 +190,9 @@ def add_tenant(
             )
         )
         session.flush()
-        expires_at = datetime.now(UTC) + timedelta(days=1)
-        key = api_keys.issue(session, organization_id, user_id, "test", SCOPES, expires_at)
+        tenant, now = enter(session, organization_id), datetime.now(UTC)
+        expires_at = now + timedelta(days=1)
+        key = api_keys.issue(tenant, user_id, "test", SCOPES, expires_at, now)
     owner.engine.dispose()
     principal = Principal(organization_id, UUID(key.split("_")[1]), user_id, frozenset(SCOPES))
     return Tenant(organization_id, user_id, channel_id, key, principal)

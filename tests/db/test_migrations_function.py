@@ -142,8 +142,18 @@ def test_a_lost_key_is_replaced_on_request(cluster: postgres.Cluster, empty: str
     lost = invoke(BOOTSTRAP)["api_key"]
     new = invoke({**BOOTSTRAP, "new_key": True})["api_key"]
     authenticated(cluster, empty, new)
+    assert recorded(cluster, empty) == ["api_key.issued", "api_key.revoked", "api_key.issued"]
     with pytest.raises(Unauthenticated, match="revoked"):
         authenticated(cluster, empty, lost)
+
+
+def recorded(cluster: postgres.Cluster, name: str) -> list[str]:
+    """The types of the events of the one organization's own stream."""
+    with psycopg.connect(cluster.conninfo(name)) as master:
+        told = master.execute(
+            "SELECT type FROM audit_events WHERE stream_id = organization_id ORDER BY seq"
+        )
+        return [type_ for (type_,) in told]
 
 
 def test_what_stands_in_the_way_of_a_bootstrap_is_said(

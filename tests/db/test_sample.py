@@ -76,6 +76,8 @@ def test_written_twice_nothing_doubles(database: TestDatabase, means: sample.Mea
     second = write(means)
     after = counts(database)
     assert after.pop("api_keys") == before.pop("api_keys") + len(first)
+    # One is revoked, one issued.
+    assert after.pop("audit_events") == before.pop("audit_events") + 2 * len(first)
     assert after == before
     for tenants in (first, second):
         for tenant in tenants.values():

@@ -146,11 +146,9 @@ def issue(
 ) -> str:
     """A further key of a tenant, bound to nobody unless to `user_id`."""
     owner = Database(engine(database.url("app_owner")))
-    with owner.system() as session:
-        expires_at = datetime.now(UTC) + lifetime
-        key = api_keys.issue(
-            session, tenant.organization_id, user_id, "further", scopes, expires_at
-        )
+    with owner.tenant(tenant.organization_id) as session:
+        now = datetime.now(UTC)
+        key = api_keys.issue(session, user_id, "further", scopes, now + lifetime, now)
     owner.engine.dispose()
     return key
 
@@ -228,13 +226,15 @@ class Story:
                 setattr(delivery, name, value)
 
     def events(self) -> list[Any]:
-        """The data of all audit events of the tenant, each with its type and actor."""
+        """The data of all audit events of conversations, each with its type and actor."""
         with self.path.tenant_session() as session:
             texts = session.scalars(
-                select(AuditEvent.canonical_text).order_by(AuditEvent.stream_id, AuditEvent.seq)
+                select(AuditEvent.canonical_text)
+                .where(AuditEvent.stream_id != session.organization_id)
+                .order_by(AuditEvent.stream_id, AuditEvent.seq)
             ).all()
         return [json.loads(text) for text in texts]
 
     def types(self) -> list[str]:
-        """The types of all audit events of the tenant, in order."""
+        """The types of all audit events of conversations, in order."""
         return [event["type"] for event in self.events()]

@@ -9,17 +9,19 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, get_args
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.orm import Session
 
 from countersign.identity.tables import ApiKey
+from countersign.platform import audit
 from countersign.platform.audit import Actor
+from countersign.platform.db import TenantSession
 from countersign.platform.errors import Forbidden, Invalid, Unauthenticated
 from countersign.platform.ids import new_id
 
@@ -80,16 +82,17 @@ def authenticate(session: Session, authorization: str | None, now: datetime) -> 
 
 
 def issue(
-    session: Session,
-    organization_id: UUID,
+    session: TenantSession,
     user_id: UUID | None,
     name: str,
     scopes: Sequence[Scope],
     expires_at: datetime,
+    now: datetime,
 ) -> str:
-    """Make a key; returns its text, which is shown this once. Run as the schema's owner.
+    """Make a key of the session's organization; returns its text, which is shown this once.
 
-    Raises `Invalid` for an unknown scope, or one that needs a person where there is none.
+    Run as the schema's owner. Raises `Invalid` for an unknown scope, or one that needs a person
+    where there is none.
     """
     if unknown := set(scopes) - set(SCOPES):
         raise Invalid(f"There is no scope {', '.join(sorted(unknown))}; choose of {SCOPES}.")
@@ -97,7 +100,7 @@ def issue(
         raise Invalid("A key with the scope drafts:approve must be bound to a user.")
     secret = secrets.token_urlsafe(32)
     key = ApiKey(
-        organization_id=organization_id,
+        organization_id=session.organization_id,
         id=new_id(),
         user_id=user_id,
         name=name,
@@ -106,7 +109,39 @@ def issue(
         expires_at=expires_at,
     )
     session.add(key)
+    _record(session, [key], "issued", now)
     return f"cs_{key.id.hex}_{secret}"
+
+
+def revoke(session: TenantSession, name: str, now: datetime) -> None:
+    """Revoke the organization's keys of that name. Run as the schema's owner."""
+    revoked = session.scalars(
+        update(ApiKey)
+        .where(ApiKey.organization_id == session.organization_id, ApiKey.name == name)
+        .where(ApiKey.revoked_at.is_(None))
+        .values(revoked_at=now)
+        .returning(ApiKey)
+    )
+    _record(session, revoked, "revoked", now)
+
+
+def _record(session: TenantSession, keys: Iterable[ApiKey], what: str, now: datetime) -> None:
+    """Note in the organization's own stream what became of keys."""
+    events = [
+        audit.Event(
+            f"api_key.{what}",
+            audit.SYSTEM,
+            {
+                "api_key_id": str(key.id),
+                "name": key.name,
+                "user_id": str(key.user_id) if key.user_id else None,
+                "scopes": key.scopes,
+                "expires_at": key.expires_at.astimezone(UTC).isoformat(),
+            },
+        )
+        for key in keys
+    ]
+    audit.append(session, session.organization_id, events, now)
 
 
 def _hash(secret: str) -> bytes:
