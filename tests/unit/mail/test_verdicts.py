@@ -29,7 +29,7 @@ SES = (
 )
 MICROSOFT = (
     "spf=pass (sender IP is 192.0.2.1) smtp.mailfrom=example.com; dkim=none (not signed)"
-    " header.d=none;dmarc=bestguesspass action=none header.from=example.com;compauth=pass reason=109"
+    " header.d=none;dmarc=bestguesspass action=none header.from=example.com;compauth=pass"
 )
 
 
