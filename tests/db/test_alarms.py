@@ -1,0 +1,133 @@
+"""Every alarm of template.yaml is on what is really measured, and the runbook says what to do."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from countersign.channels import sending
+from countersign.channels.messages import Unknown
+from functions.outbound import app as outbound
+from tests import world
+from tests.conftest import TestDatabase
+from tests.db.test_deliveries import Ledger
+from tests.world import SENDING_SETTINGS, MemoryQueues, Path, memory_queues
+from tools import template
+from tools.environment import ROOT
+
+__all__ = ["memory_queues"]
+
+APPLICATION = template.load(ROOT / "template.yaml")
+ALARMS = {
+    name: alarm["Properties"]
+    for name, alarm in template.of_type(APPLICATION, "AWS::CloudWatch::Alarm").items()
+}
+OURS = "Countersign"
+QUEUE = "AWS::SQS::Queue"
+# What AWS measures, and of which kind of resource: the dimension and what gives its value.
+# https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
+MEASURED_BY_AWS = {
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"): ("QueueName", QUEUE),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage"): ("QueueName", QUEUE),
+    ("AWS/Lambda", "Errors"): ("FunctionName", "AWS::Serverless::Function"),
+    ("AWS/ApiGateway", "5xx"): ("ApiId", "AWS::Serverless::HttpApi"),
+}
+# The resource that an alarm is about, by what its name ends with.
+ABOUT = {
+    "DeadLettersAlarm": "DeadLetterQueue",
+    "OldestMessageAlarm": "Queue",
+    "ApiErrorsAlarm": "Api",
+    "ErrorsAlarm": "Function",
+}
+_FIRST_WORD = re.compile("[A-Z][a-z]+")
+_ENTRY = re.compile(r"^## .*?((?:\w+-, )*)(\w+Alarm)\n\n(.+?)(?=^## |\Z)", re.M | re.S)
+
+
+@pytest.mark.parametrize("name", [name for name, of in ALARMS.items() if of["Namespace"] != OURS])
+def test_an_alarm_on_aws_is_on_what_aws_measures_of_the_resource_in_its_name(name: str) -> None:
+    alarm = ALARMS[name]
+    dimension, kind = MEASURED_BY_AWS[alarm["Namespace"], alarm["MetricName"]]
+    ending = next(ending for ending in ABOUT if name.endswith(ending))
+    resource = name.removesuffix(ending) + ABOUT[ending]
+    assert APPLICATION["Resources"][resource]["Type"] == kind
+    value = {"Fn::GetAtt": [resource, "QueueName"]} if kind == QUEUE else {"Ref": resource}
+    assert alarm["Dimensions"] == [{"Name": dimension, "Value": value}]
+
+
+def unknown_for_good(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A send that the provider never confirmed, and that no look-up finds."""
+    ledger = Ledger(path, monkeypatch)
+    ledger.answers(Unknown("timeout"))
+    monkeypatch.setattr(sending, "look_up", lambda claim, settings: [])
+    monkeypatch.setattr(outbound, "_ready", lambda: (SENDING_SETTINGS, path.outbox))
+    bodies = [{"organization_id": str(path.tenant.organization_id), "delivery_id": str(ledger.id)}]
+    while bodies:
+        record = {"messageId": "1", "body": json.dumps(bodies.pop(0))}
+        assert outbound.lambda_handler({"Records": [record]}, None) == {"batchItemFailures": []}
+        bodies += path.sent.take("outbound")
+
+
+# What leads to each metric of our own that has an alarm, and the function that it happens in.
+LEADS_TO: dict[str, tuple[str, Callable[[Path, pytest.MonkeyPatch], None]]] = {
+    "UnknownSends": ("outbound", unknown_for_good)
+}
+
+
+@pytest.mark.parametrize("name", [name for name, of in ALARMS.items() if of["Namespace"] == OURS])
+def test_an_alarm_of_our_own_is_on_what_the_function_writes(
+    name: str,
+    database: TestDatabase,
+    memory_queues: MemoryQueues,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    alarm = ALARMS[name]
+    function, happen = LEADS_TO[alarm["MetricName"]]
+    for variable, value in environment(function).items():
+        monkeypatch.setenv(variable, value)
+    tenant = world.add_tenant(database)
+    world.add_knowledge(database, tenant, ["Returns are free for 30 days."])
+    happen(Path(database, tenant, memory_queues), monkeypatch)
+    (written,) = metrics(capsys.readouterr().out, alarm["MetricName"])
+    (described,) = written["_aws"]["CloudWatchMetrics"]
+    assert described["Namespace"] == alarm["Namespace"]
+    wanted = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
+    assert [set(names) for names in described["Dimensions"]] == [wanted.keys()]
+    assert {name: written[name] for name in wanted} == wanted
+
+
+def environment(function: str) -> dict[str, str]:
+    """What the template tells a function of itself and its metrics."""
+    everywhere = APPLICATION["Globals"]["Function"]["Environment"]["Variables"]
+    own = template.functions(APPLICATION)[function]["Properties"]["Environment"]["Variables"]
+    given = (everywhere | own).items()
+    return {name: value for name, value in given if name.startswith("POWERTOOLS_")}
+
+
+def metrics(output: str, name: str) -> list[dict[str, Any]]:
+    """The lines of a function's output that CloudWatch takes a metric of that name from.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
+    """
+    lines = [json.loads(line) for line in output.splitlines() if '"_aws"' in line]
+    return [
+        line
+        for line in lines
+        for described in line["_aws"]["CloudWatchMetrics"]
+        if name in [metric["Name"] for metric in described["Metrics"]]
+    ]
+
+
+def test_the_runbook_has_an_entry_for_each_alarm_and_for_no_other() -> None:
+    entries = _ENTRY.findall((ROOT / "docs" / "runbook.md").read_text())
+    named: list[str] = []
+    for others, last, _ in entries:
+        ending = _FIRST_WORD.sub("", last, count=1)
+        named += [other + ending for other in re.findall(r"\w+", others)] + [last]
+    assert sorted(named) == sorted(ALARMS)
