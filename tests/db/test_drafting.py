@@ -268,6 +268,21 @@ def test_a_request_that_breaks_its_worker_fails_before_its_message_is_a_dead_let
     assert (request(path).status, request(path).reason) == ("failed", "too_many_attempts")
 
 
+def test_a_draft_is_no_longer_than_its_channel_takes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with path.database.connect() as owner:
+        owner.execute("UPDATE channels SET type = 'sms', provider = 'twilio'")
+    chat = use(path, {**GOOD, "answer": "x" * 1601}, {**GOOD, "answer": "x" * 1600})
+    path.draft()
+    assert (path.count(Draft), request(path).status) == (0, "waiting")
+    later = datetime.now(UTC) + timedelta(hours=1)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    path.draft()
+    assert draft(path).suggested_text == "x" * 1600
+    assert [shown["most_characters"] for shown in chat.shown] == [1600, 1600]
+
+
 @pytest.mark.parametrize(
     ("reason", "kept"),
     [

@@ -166,6 +166,12 @@ def add_member(database: TestDatabase, tenant: Tenant, name: str) -> UUID:
     return user_id
 
 
+def by_sms(database: TestDatabase) -> None:
+    """Let every channel be one of SMS."""
+    with database.connect() as owner:
+        owner.execute("UPDATE channels SET type = 'sms', provider = 'twilio'")
+
+
 class Story:
     """A tenant's conversation with Ada, driven to where a test begins."""
 

@@ -15,7 +15,7 @@ from countersign.drafting.tables import Draft, DraftRequest
 from countersign.people import directory
 from countersign.platform import audit, clock, verify
 from tests.conftest import TestDatabase
-from tests.handlers.api.client import Api, Story, issue
+from tests.handlers.api.client import Api, Story, by_sms, issue
 from tests.world import QuotingChat
 
 NOBODY = "018f0000-0000-7000-8000-000000000000"
@@ -233,6 +233,16 @@ def test_a_message_is_not_sent_past_what_its_author_saw(
     assert answer.json["changed"] == ["last_message"]
     seen = api.get(path)["conversation"]["latest_message_id"]
     api.post(f"{path}/messages", {"text": "Call me.", "after_message_id": seen})
+
+
+def test_a_message_longer_than_its_channel_takes_is_refused(
+    database: TestDatabase, story: Story, api: Api, conversation_id: str
+) -> None:
+    by_sms(database)
+    path = f"/conversations/{conversation_id}/messages"
+    assert api.call("POST", path, {"text": "x" * 1601}).wrong == {"text"}
+    assert story.path.count(Delivery) == 0
+    api.post(path, {"text": "x" * 1600})
 
 
 def test_a_message_to_who_opted_out_is_refused(

@@ -17,7 +17,7 @@ from countersign.knowledge.tables import Document
 from countersign.people import directory
 from countersign.platform import clock
 from tests.conftest import TestDatabase
-from tests.handlers.api.client import Api, Story, add_member, issue
+from tests.handlers.api.client import Api, Story, add_member, by_sms, issue
 
 NOBODY = "018f0000-0000-7000-8000-000000000000"
 
@@ -116,6 +116,22 @@ def test_the_longest_text_of_the_widest_characters_can_be_sent(
     api.post(f"/drafts/{draft_id}/approval", body)
     (action,) = api.get(f"/drafts/{draft_id}")["actions"]
     assert len(action["final_text"]) == 16_000
+
+
+def test_a_text_longer_than_its_channel_takes_is_refused_before_it_is_approved(
+    database: TestDatabase, story: Story, api: Api, draft_id: str, token: str
+) -> None:
+    by_sms(database)
+    path, body = f"/drafts/{draft_id}/approval", {"revision_token": token}
+    answer = api.call("POST", path, {**body, "final_text": "x" * 1601})
+    assert answer.wrong == {"final_text"}
+    assert "1600" in answer.json["detail"]
+    with story.path.tenant_session() as session:
+        session.execute(update(Draft).values(suggested_text="x" * 1601))
+    body["revision_token"] = api.get(f"/drafts/{draft_id}")["revision_token"]
+    assert api.call("POST", path, body).wrong == {"final_text"}
+    assert story.path.count(Delivery) == 0
+    assert api.post(path, {**body, "final_text": "x" * 1600})["type"] == "edit"
 
 
 def test_a_newer_message_makes_an_approval_stale(

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from countersign.channels import deliveries
+from countersign.channels import deliveries, lengths
 from countersign.conversations import locking, outbound
 from countersign.conversations.tables import Conversation
 from countersign.drafting import overtaking, requests, revision
@@ -76,6 +76,7 @@ def approve(
     text = draft.suggested_text if final_text is None else final_text
     if not text.strip():
         raise Invalid("final_text is empty: there is nothing to send.")
+    lengths.check(session, conversation.channel_id, text, "final_text")
     until = undo_until(session, now)
     with correlated(requests.correlation_id(session, draft)):
         message, delivery = outbound.say(session, conversation, text, principal.person, until, now)

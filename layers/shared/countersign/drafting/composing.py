@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
 
-from countersign.channels import deliveries
+from countersign.channels import deliveries, lengths
 from countersign.conversations import locking, outbound
 from countersign.conversations.schemas import Said
 from countersign.conversations.tables import Conversation, Message
@@ -30,12 +30,14 @@ def compose(
     """Send a person's own words; what was pending or being drafted is superseded.
 
     `seen` is the latest message that they saw. Raises `Stale` if another has come since,
-    `Conflict`, `NotFound`, `Forbidden` for a key without a person.
+    `Invalid` for a text that its channel does not take, `Conflict`, `NotFound`, `Forbidden` for a
+    key without a person.
     """
     author = principal.person
     conversation = locking.lock(session, conversation_id)
     if seen not in (None, conversation.latest_message_id):
         raise Stale("There are newer messages than you have seen.", changed=["last_message"])
+    lengths.check(session, conversation.channel_id, text, "text")
     undo_until = approvals.undo_until(session, now)
     message, delivery = outbound.say(session, conversation, text, author, undo_until, now)
     data = {

@@ -69,7 +69,7 @@ def compose_message(call: Call, conversation_id: UUID, body: Compose) -> Said:
 
     Needs a key that is bound to a person. A pending draft is superseded, and so is one that is
     being written. 409: the customer must not be written to, or there are newer messages than
-    `after_message_id`.
+    `after_message_id`. 422, too: the text is longer than its channel takes.
     """
     return composing.compose(
         call.session, call.principal, conversation_id, body.text, body.after_message_id, call.now
@@ -149,7 +149,7 @@ def approve_draft(call: Call, draft_id: UUID, body: schemas.Approve) -> schemas.
     The reply goes out after the organization's undo window. 409 `stale`: since the draft was shown,
     what `changed` lists has changed: `text`, `last_message`, `recipients`, `sources`. 409
     `conflict`: it is not pending (`draft_status`), is claimed by somebody else (`claimed_by`), or
-    the customer must not be written to.
+    the customer must not be written to. 422, too: the text is longer than its channel takes.
     """
     approved = approvals.approve(
         call.session,

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select, update
 
+from countersign.channels import lengths
 from countersign.conversations.tables import Conversation, Message
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.identity.preferences import preferences
@@ -39,6 +40,8 @@ class Job:
     request: DraftRequest
     messages: tuple[Message, ...]
     """The newest of the conversation, oldest first; the last is the one to answer."""
+    most_characters: int
+    """How long a reply its channel takes."""
 
 
 def open_requests(
@@ -139,7 +142,8 @@ def claim(
     request.fence += 1
     request.attempts += 1
     request.leased_until = now + LEASE
-    return Job(request, _context(session, request))
+    most_characters = lengths.most_characters(session, conversation.channel_id)
+    return Job(request, _context(session, request), most_characters)
 
 
 def locked(session: TenantSession, request_id: UUID) -> DraftRequest | None:

@@ -12,7 +12,6 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from countersign.conversations.tables import Message
 from countersign.drafting.prompts import REPLY, prompt
 from countersign.drafting.requests import Job
 from countersign.knowledge import passages
@@ -111,7 +110,7 @@ class Writer:
         try:
             answer = self._chat.answer(
                 prompt(REPLY),
-                _shown(job.messages, found),
+                _shown(job, found),
                 schema=Answer.model_json_schema(),
                 max_output_tokens=ANSWER_TOKENS,
             )
@@ -119,7 +118,7 @@ class Writer:
             spent = self._chat_usage(error.input_tokens, error.output_tokens)
             return self._failed(error, used, spent)
         usage = (used, self._chat_usage(answer.input_tokens, answer.output_tokens))
-        return self._checked(answer.text, found, usage)
+        return self._checked(answer.text, found, job.most_characters, usage)
 
     def _retrieve(
         self, organization_id: UUID, question: str, vector: Sequence[float]
@@ -128,11 +127,16 @@ class Writer:
             space = space_of(session, self._embedding)
             return passages.find(session, question, padded(vector), space, SOURCES)
 
-    def _checked(self, text: str, found: list[Passage], usage: tuple[Usage, ...]) -> Written:
+    def _checked(
+        self, text: str, found: list[Passage], most_characters: int, usage: tuple[Usage, ...]
+    ) -> Written:
         try:
             answer = Answer.model_validate_json(text)
             if answer.abstain:
                 return self._nothing(answer.reason or "no_source_answers", usage)
+            if len(answer.answer.strip()) > most_characters:
+                long = f"The answer is longer than the {most_characters} characters of its channel."
+                return self._failed(ModelMalformed(long), *usage)
             sources = _verified(answer, found)
         except ValidationError as error:
             faults = f"{error.error_count()} faults"
@@ -162,19 +166,24 @@ class Writer:
         return Usage("chat", self.model_key, REPLY, asked, answered, cost)
 
 
-def _shown(messages: Sequence[Message], found: list[Passage]) -> str:
+def _shown(job: Job, found: list[Passage]) -> str:
     conversation = [
         {
             "from": "customer" if message.direction == "inbound" else "us",
             "text": message.body_text[:MESSAGE_CHARACTERS],
         }
-        for message in messages
+        for message in job.messages
     ]
     sources = [
         {"id": f"S{number}", "title": passage.title, "text": passage.text}
         for number, passage in enumerate(found, 1)
     ]
-    return json.dumps({"conversation": conversation, "sources": sources}, ensure_ascii=False)
+    shown = {
+        "conversation": conversation,
+        "sources": sources,
+        "most_characters": job.most_characters,
+    }
+    return json.dumps(shown, ensure_ascii=False)
 
 
 def _verified(answer: Answer, found: list[Passage]) -> list[dict[str, Any]]:

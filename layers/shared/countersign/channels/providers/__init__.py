@@ -53,6 +53,8 @@ class Provider(Protocol):
     """Content type and body of the answer to an accepted request."""
     RESEND_IS_SAFE: bool
     """Whether the receiver tells a second try of a delivery from another one."""
+    MOST_CHARACTERS: int
+    """How long a message may be, in code points."""
     OPTED_OUT: frozenset[str]
     """The codes of refusals that mean: this recipient wants no more messages."""
 

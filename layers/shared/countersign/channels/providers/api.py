@@ -44,13 +44,14 @@ from countersign.channels.providers.calls import post
 from countersign.platform import clock
 from countersign.platform.calls import Answer
 from countersign.platform.errors import Invalid, Unauthenticated, Unavailable
-from countersign.platform.schemas import faults
+from countersign.platform.schemas import MAX_TEXT_CHARACTERS, faults
 
 TYPES: Mapping[ChannelType, str] = {"api": ""}
 CREDENTIALS = {"secret": "whsec_…", "url": "https://…"}
 PARSED_HEADERS: tuple[str, ...] = ("webhook-id",)
 ANSWER = ("application/json", '{"status":"accepted"}')
 RESEND_IS_SAFE = True
+MOST_CHARACTERS = MAX_TEXT_CHARACTERS
 OPTED_OUT: frozenset[str] = frozenset()
 
 REPLAY_WINDOW_SECONDS = 300
