@@ -6,14 +6,18 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy.pool import PoolProxiedConnection
 
 from countersign.channels.tables import Delivery
 from countersign.conversations.tables import Conversation, Message
 from countersign.drafting import composing, revision
 from countersign.drafting.tables import Draft
 from countersign.identity.access import Access
+from countersign.platform import idempotency
 from countersign.platform.db import Database, engine
 from countersign.platform.ids import new_id
 from countersign.platform.outbox import Outbox
@@ -85,6 +89,31 @@ def test_a_request_that_failed_may_be_tried_again(story: Story, api: Api, path: 
     assert refused.problem == "stale"
     assert story.path.count(IdempotencyKey) == 0
     assert post(api, path, "k").status == 201
+
+
+def test_a_commit_whose_answer_was_lost_is_repeated_safely(
+    story: Story, api: Api, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialect, settle = story.path.database.app_rw.engine.dialect, idempotency.settle
+    commit = dialect.do_commit
+
+    def lose_the_answer(connection: PoolProxiedConnection) -> None:
+        commit(connection)
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as broken:
+
+        def settle_last(*arguments: Any) -> None:
+            settle(*arguments)
+            broken.setattr(dialect, "do_commit", lose_the_answer)
+
+        broken.setattr(idempotency, "settle", settle_last)
+        lost = post(api, path, "k")
+    assert (lost.status, lost.problem) == (503, "unavailable")
+    assert "may have taken effect" in lost.json["detail"]
+    again = post(api, path, "k")
+    assert (again.status, again.headers["idempotent-replayed"]) == (201, "true")
+    assert story.path.count(Delivery) == 1
 
 
 def test_keys_of_others_do_not_matter(

@@ -44,8 +44,9 @@ class Access:
     def answer(self, declared: Iterable[Operation], event: Event) -> http.Response:
         """The answer to a request of one of the operations that are declared.
 
-        Raises typed errors, `Unavailable` among them where the database or a queue is; whatever it
-        raises, nothing was changed.
+        Raises typed errors, `Unavailable` among them where the database or a queue is. Whatever it
+        raises, nothing was changed, except that a COMMIT may have worked whose answer was lost:
+        that is `Unavailable` too, and a POST is repeated safely only with its Idempotency-Key.
         """
         request = event["requestContext"]["http"]
         operation, path = operations.find(declared, request["method"], event["rawPath"])
@@ -111,4 +112,7 @@ def _answering() -> Iterator[None]:
         yield
     except (OperationalError, BotoCoreError, ClientError) as error:
         logger.warning("what a request needs does not answer", exc_info=True)
-        raise Unavailable("The database or a queue does not answer; try again.") from error
+        raise Unavailable(
+            "The database or a queue does not answer; try again, a POST with the same"
+            " Idempotency-Key: the request may have taken effect."
+        ) from error
