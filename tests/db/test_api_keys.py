@@ -30,7 +30,7 @@ def recorded(database: TestDatabase, tenant: Tenant) -> list[dict[str, Any]]:
     """The events of the organization's own stream, which verifies."""
     organization_id = tenant.organization_id
     with database.app_rw.tenant(organization_id) as session:
-        export = audit.export(session, organization_id, lambda _: [], None)
+        export = audit.export(session, organization_id, lambda _: [])
     assert verify(export).problems == []
     return [json.loads(event["canonical_text"]) for event in export["events"]]
 

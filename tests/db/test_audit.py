@@ -54,11 +54,10 @@ def exported(
     organization: UUID,
     stream: UUID,
     bodies: list[Body] | None = None,
-    checkpoint: Head | None = None,
 ) -> dict[str, Any]:
     """What a stranger reads: the export, having been JSON."""
     with database.app_rw.tenant(organization) as session:
-        export = audit.export(session, stream, lambda _: bodies or [], checkpoint)
+        export = audit.export(session, stream, lambda _: bodies or [])
     document: dict[str, Any] = json.loads(json.dumps(export))
     return document
 
@@ -225,19 +224,15 @@ def test_an_export_lists_each_text_once_and_rather_with_its_words(
     with database.app_rw.tenant(organization) as session:
         for body in (kept, erased):
             audit.append(session, stream, [event(body_commitment=body.commitment)], NOW)
-    head = head_of(database, organization, stream)
     without_words = kept._replace(text=None)
-    export = exported(
-        database, organization, stream, [without_words, kept, erased, without_words], head
-    )
+    export = exported(database, organization, stream, [without_words, kept, erased, without_words])
     assert export["bodies"] == [
         {"commitment": kept.commitment, "salt": salt.hex(), "text": "Yes, in stock."},
         {"commitment": erased.commitment, "salt": None, "text": None},
     ]
-    assert export["checkpoint"] == {"seq": 2, "hash": head.hash}
     report = verify(export)
     assert report.problems == []
-    assert (report.bodies_checked, report.bodies_erased, report.checkpoint_seq) == (1, 1, 2)
+    assert (report.bodies_checked, report.bodies_erased) == (1, 1)
 
 
 def test_an_export_ends_a_page_before_it_is_too_large(
@@ -258,7 +253,7 @@ def test_an_export_ends_a_page_before_it_is_too_large(
     following: int | None = 0
     with database.app_rw.tenant(organization) as session:
         while following is not None:
-            pages.append(audit.export(session, stream, find, None, following))
+            pages.append(audit.export(session, stream, find, following))
             following = pages[-1]["next_after_seq"]
     assert len(pages) > 3
     for page in pages:
@@ -282,9 +277,7 @@ def test_an_export_leaves_out_a_text_that_no_answer_holds(
     pages, following = list[dict[str, Any]](), 0
     with database.app_rw.tenant(organization) as session:
         for _ in range(3):
-            pages.append(
-                audit.export(session, stream, lambda _: [small, large], None, following or 0)
-            )
+            pages.append(audit.export(session, stream, lambda _: [small, large], following or 0))
             following = pages[-1]["next_after_seq"]
     assert [len(page["bodies"]) for page in pages] == [1, 0, 1]
     report = verify_pages(pages)

@@ -41,7 +41,6 @@ def test_what_audit_writes_is_verified(chain: list[Event], texts: dict[str, byte
         for one in bodies
     ]
     export = timeline([*chain, *committing], bodies)
-    export["checkpoint"] = head_of(export)
     report = check(export, checkpoint_file(export))
     assert report.problems == []
     assert report.verified
@@ -128,13 +127,12 @@ def test_all_problems_are_listed() -> None:
             "user-", "usur-"
         )
     export["bodies"][0]["text"] = "something else"
-    export["checkpoint"] = {"seq": 9, "hash": "0" * 64}
-    problems = check(export).problems
+    problems = check(export, checkpoint_file(example(9))).problems
     assert [problem.split(":")[0] for problem in problems] == [
         "event 2",
         "event 4",
         "text 1",
-        "the export's checkpoint knows events up to seq 9, the export ends at 5",
+        "checkpoint line 2 knows events up to seq 9, the export ends at 5",
     ]
 
 
@@ -291,7 +289,7 @@ UNUSABLE = {
     "a huge exponent": b'{"format": 1e999999999}',
     "NaN": b'{"format": NaN}',
     "infinity": b'{"format": -Infinity}',
-    "a key twice": b'{"checkpoint": null, ' + json.dumps(example()).encode()[1:],
+    "a key twice": b'{"events": [], ' + json.dumps(example()).encode()[1:],
     "another version": json.dumps({**example(), "format": "countersign.timeline/2"}).encode(),
 }
 
@@ -315,7 +313,7 @@ def test_what_is_no_export_ends_with_two(
         (UNUSABLE["a huge integer"], "is beyond 2^53 - 1"),
         (UNUSABLE["NaN"], 'the number "NaN" is not an integer'),
         (UNUSABLE["deep"], "nests deeper than 16 levels"),
-        (UNUSABLE["a key twice"], 'the key "checkpoint" comes twice'),
+        (UNUSABLE["a key twice"], 'the key "events" comes twice'),
         (
             UNUSABLE["another version"],
             '"format" of page 1 is "countersign.timeline/2"; this verifier',

@@ -85,9 +85,12 @@ def test_a_text_may_stand_on_two_pages_and_must_be_right_on_both() -> None:
 
 
 def test_a_checkpoint_of_any_page_is_compared() -> None:
-    cut = pages(3)
-    cut[0]["checkpoint"] = {"seq": 5, "hash": "0" * 64}
-    assert any("the record was rewritten" in problem for problem in check(cut).problems)
+    kept_elsewhere = "".join(map(checkpoint_file, (example(2), example(5))))
+    assert check(pages(3), kept_elsewhere).verified
+    forged = kept_elsewhere.replace(head_of(example(2))["hash"], "0" * 64)
+    assert any(
+        "the record was rewritten" in problem for problem in check(pages(3), forged).problems
+    )
 
 
 @pytest.mark.parametrize("following", [True, "3", 3.0, []])

@@ -42,7 +42,6 @@ def timeline(
             }
             for body in bodies
         ],
-        "checkpoint": None,
         "next_after_seq": None,
     }
 

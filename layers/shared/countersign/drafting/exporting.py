@@ -27,7 +27,7 @@ def export(session: TenantSession, conversation_id: UUID, after_seq: int = 0) ->
         messages = reading.bodies(session, _ids("message_id", data))
         return messages + _drafts(session, _ids("draft_id", data))
 
-    page = audit.export(session, conversation_id, bodies, None, after_seq)
+    page = audit.export(session, conversation_id, bodies, after_seq)
     return Export.model_validate(page)
 
 

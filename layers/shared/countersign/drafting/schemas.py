@@ -243,6 +243,18 @@ class Rejection(Answer):
     reason_code: RejectionReason
 
 
+class UndoQuery(Query):
+    """Which decision to take back."""
+
+    action_id: Annotated[
+        UUID | None,
+        Field(
+            description="`action_id` of the decision: the request may then be repeated, and takes "
+            "back no later one. Without it, the one that stands is taken back."
+        ),
+    ] = None
+
+
 class Undone(Answer):
     """A decision that was taken back."""
 
@@ -279,13 +291,6 @@ class ExportedBody(Answer):
     text: Annotated[str | None, Field(description="null once erased.")]
 
 
-class ExportedCheckpoint(Answer):
-    """The head that the stream had when a checkpoint was taken."""
-
-    seq: int
-    hash: str
-
-
 class Export(Answer):
     """A page of a conversation's record: `verify.py` checks them together (docs/audit.md)."""
 
@@ -294,7 +299,6 @@ class Export(Answer):
     stream_id: UUID
     events: list[ExportedEvent]
     bodies: list[ExportedBody]
-    checkpoint: ExportedCheckpoint | None
     next_after_seq: Annotated[
         int | None, Field(description="The `after_seq` of the next page; null on the last.")
     ]

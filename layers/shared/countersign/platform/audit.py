@@ -320,7 +320,6 @@ def export(
     session: TenantSession,
     stream_id: UUID,
     bodies: Bodies,
-    checkpoint: Head | None,
     after_seq: int = 0,
 ) -> dict[str, Any]:
     """A page of the stream, a JSON document that `verify.py` checks (docs/audit.md, *Export*).
@@ -344,7 +343,6 @@ def export(
         "stream_id": str(stream_id),
         "events": events,
         "bodies": list(listed.values()),
-        "checkpoint": checkpoint and {"seq": checkpoint.seq, "hash": checkpoint.hash},
         "next_after_seq": last if more else None,
     }
 

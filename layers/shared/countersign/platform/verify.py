@@ -26,7 +26,7 @@ MAX_INTEGER = 2**53 - 1
 MAX_DEPTH = 16
 
 STREAM = ("organization_id", "stream_id")
-EXPORT_FIELDS = ("format", *STREAM, "events", "bodies", "checkpoint", "next_after_seq")
+EXPORT_FIELDS = ("format", *STREAM, "events", "bodies", "next_after_seq")
 EVENT_FIELDS = ("v", *STREAM, "seq", "occurred_at", "type", "actor", "data", "previous")
 LINE_FIELDS = ("format", "taken_at", *STREAM, "seq", "hash")
 ACTOR_TYPES = ("customer", "user", "system", "api_key")
@@ -125,8 +125,8 @@ def verify_pages(documents: Sequence[object], checkpoint_lines: str | None = Non
     report = Report(pages[0]["organization_id"], pages[0]["stream_id"])
     _check_pages(pages, report)
     _check_bodies(pages, report)
-    for source, checkpoint in _checkpoints(pages, checkpoint_lines, report):
-        _check_checkpoint(source, checkpoint, report)
+    if checkpoint_lines is not None:
+        _check_checkpoints(checkpoint_lines, report)
     return report
 
 
@@ -148,8 +148,6 @@ def _export(document: object, where: str) -> dict[str, Any]:
         _typed(body["commitment"], str, f"commitment of text {n}")
         _typed(body["salt"], str | None, f"salt of text {n}")
         _typed(body["text"], str | None, f"text {n}")
-    if export["checkpoint"] is not None:
-        _head(_object(export["checkpoint"], ("seq", "hash"), "the checkpoint"), "the checkpoint")
     if type(export["next_after_seq"]) not in (int, type(None)):
         raise NotAnExport(f'"next_after_seq" is {_shown(export["next_after_seq"])}, not an integer')
     return export
@@ -398,14 +396,8 @@ def _check_body(body: dict[str, Any]) -> Iterator[str]:
             yield f"it was changed: it gives {digest}, the record says {_shown(body['commitment'])}"
 
 
-def _checkpoints(
-    pages: list[dict[str, Any]], lines: str | None, report: Report
-) -> list[tuple[str, dict[str, Any]]]:
-    """The export's own checkpoint and those of the file that are about its stream."""
-    own = [page["checkpoint"] for page in pages if page["checkpoint"]]
-    found = [("the export's checkpoint", one) for one in own]
-    if lines is None:
-        return found
+def _check_checkpoints(lines: str, report: Report) -> None:
+    """Compare with those of a checkpoint file that are about the stream."""
     kept = [
         (f"checkpoint line {number}", line)
         for number, line in _lines(lines)
@@ -416,7 +408,8 @@ def _checkpoints(
             "the checkpoint file does not name this stream: "
             "use one that was taken after the stream's last event"
         )
-    return found + kept
+    for source, checkpoint in kept:
+        _check_checkpoint(source, checkpoint, report)
 
 
 def _lines(lines: str) -> Iterator[tuple[int, dict[str, Any]]]:
