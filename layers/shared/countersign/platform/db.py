@@ -7,19 +7,24 @@ does the rest (see docs/data-model.md). Domain functions take the session and ne
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import URL, MetaData, create_engine, event, text
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from countersign.platform.secrets import secret_json
+from countersign.platform.log import logger
+from countersign.platform.secrets import secret_json, secret_json_versions
 from countersign.platform.settings import DatabaseSettings
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Dialect, Engine
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+
+REREAD_SECONDS = 1.0
+"""How soon a secret whose value the database refused is read again."""
 
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -85,16 +90,50 @@ def database(settings: DatabaseSettings) -> Database:
         },
     )
     made = engine(url, prepare=not settings.database_proxy)
-    event.listen(made, "do_connect", functools.partial(_identify, settings.database_secret_id))
+    event.listen(made, "do_connect", functools.partial(_enter, settings.database_secret_id))
     return Database(made)
 
 
-def _identify(
-    secret_id: str, dialect: object, record: object, arguments: object, options: dict[str, Any]
-) -> None:
-    """Enter with the password of the day: a rotation must not need a new process."""
-    credentials = secret_json(secret_id)
-    options |= {"user": credentials["username"], "password": credentials["password"]}
+def _enter(
+    secret_id: str,
+    dialect: Dialect,
+    record: object,
+    arguments: Sequence[Any],
+    options: Mapping[str, Any],
+) -> DBAPIConnection:
+    """Connect with the password that the secret held; if that is refused, with what it holds now.
+
+    A rotation changes the secret and the role's password one after the other: neither order may
+    cause an error, so the value before the current one is tried too.
+    """
+    held = secret_json(secret_id)
+    try:
+        return _connect(dialect, arguments, options, held)
+    except dialect.loaded_dbapi.OperationalError as error:
+        if not _asked_for_password(error):
+            raise
+        refused = error
+    logger.warning("the database refused a password; reading its secret again")
+    for value in secret_json_versions(secret_id, max_age=REREAD_SECONDS):
+        if value != held:
+            with suppress(dialect.loaded_dbapi.OperationalError):
+                return _connect(dialect, arguments, options, value)
+    raise refused
+
+
+def _connect(
+    dialect: Dialect,
+    arguments: Sequence[Any],
+    options: Mapping[str, Any],
+    credentials: Mapping[str, str],
+) -> DBAPIConnection:
+    login = {"user": credentials["username"], "password": credentials["password"]}
+    return dialect.connect(*arguments, **{**options, **login})
+
+
+def _asked_for_password(error: Exception) -> bool:
+    """Whether a server answered; psycopg's error has no code, and its words are in any language."""
+    return bool(getattr(getattr(error, "pgconn", None), "used_password", False))
 
 
 def engine(url: URL, *, prepare: bool = True) -> Engine:
