@@ -26,7 +26,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import event
 
 from countersign.channels.envelope import Envelope, to_message
-from countersign.drafting import ingestion
+from countersign.drafting.batches import ingest
 from countersign.platform import audit, queues
 from countersign.platform.ids import new_id
 from countersign.platform.outbox import Outbox
@@ -110,7 +110,7 @@ def _handler(database: conftest.TestDatabase, tenant: Tenant, count: int) -> dic
     statements = _Counter(database)
     started = time.perf_counter()
     for batch in batches:
-        assert ingestion.ingest(outbox, batch, "") == []
+        assert ingest(outbox, batch, "") == []
     seconds = time.perf_counter() - started
     statements.stop()
     return {

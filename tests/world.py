@@ -27,7 +27,7 @@ from countersign.channels.tables import Channel
 from countersign.conversations.delivering import deliver
 from countersign.conversations.tables import Conversation
 from countersign.drafting import approvals, overtaking, revision
-from countersign.drafting.ingestion import ingest
+from countersign.drafting.batches import ingest
 from countersign.drafting.tables import Draft
 from countersign.drafting.working import work
 from countersign.drafting.writing import Writer

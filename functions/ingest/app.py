@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from countersign import start
-from countersign.drafting.ingestion import ingest
+from countersign.drafting.batches import ingest
 from countersign.platform import queues
 from countersign.platform.db import database
 from countersign.platform.outbox import Outbox, queue_urls

@@ -24,8 +24,8 @@ from countersign.channels.messages import (
 from countersign.channels.tables import Channel
 from countersign.conversations import locking, outbound
 from countersign.conversations.tables import Conversation, Message
-from countersign.drafting import approvals, intake, requests, results, revision
-from countersign.drafting.intake import Webhook
+from countersign.drafting import approvals, effects, requests, results, revision
+from countersign.drafting.effects import Webhook
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.drafting.writing import Written
 from countersign.identity.api_keys import Principal
@@ -115,7 +115,7 @@ def _take_in(
 ) -> None:
     request = WebhookRequest(method="POST", url="", headers={}, body=b"", received_at=at)
     envelope = Envelope(channel.organization_id, channel.id, channel.provider, "sample", request)
-    intake.take_in(session, [Webhook(envelope, [event])], at)
+    effects.take_effect(session, [Webhook(envelope, [event])], at)
     session.flush()
 
 

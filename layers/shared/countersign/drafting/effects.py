@@ -33,7 +33,7 @@ class Webhook:
     rejection: str | None = None
 
 
-def take_in(session: TenantSession, webhooks: Sequence[Webhook], now: datetime) -> None:
+def take_effect(session: TenantSession, webhooks: Sequence[Webhook], now: datetime) -> None:
     """Let each event of the tenant's webhooks take effect, once.
 
     What cannot be read is recorded as rejected: to be told it again would not help.

@@ -10,8 +10,8 @@ from uuid import UUID
 from countersign.channels.envelope import Envelope, from_message
 from countersign.channels.messages import DeliveryStatus
 from countersign.channels.providers import provider_module
-from countersign.drafting import intake
-from countersign.drafting.intake import Webhook
+from countersign.drafting import effects
+from countersign.drafting.effects import Webhook
 from countersign.platform import clock
 from countersign.platform.errors import Invalid
 from countersign.platform.log import logger
@@ -66,7 +66,7 @@ def _together(outbox: Outbox, organization_id: UUID, items: list[_Item]) -> list
     logger.set_correlation_id(alone.envelope.correlation_id if alone else None)
     try:
         with outbox.transaction(organization_id) as session:
-            intake.take_in(session, [webhook for _, webhook in items], clock.now())
+            effects.take_effect(session, [webhook for _, webhook in items], clock.now())
     except Exception:
         if not alone:
             failed = [_together(outbox, organization_id, [item]) for item in items]

@@ -17,9 +17,9 @@ from countersign.channels.providers import provider_module
 from countersign.channels.tables import WebhookDelivery
 from countersign.conversations import inbound
 from countersign.conversations.tables import Conversation, Message, Participant
-from countersign.drafting import intake
-from countersign.drafting.ingestion import ingest
-from countersign.drafting.intake import Webhook
+from countersign.drafting import effects
+from countersign.drafting.batches import ingest
+from countersign.drafting.effects import Webhook
 from countersign.drafting.tables import DraftRequest
 from countersign.people import directory
 from countersign.people.tables import Person
@@ -238,7 +238,7 @@ def test_who_says_stop_is_not_written_to_until_they_say_start(
         assert isinstance(event, InboundMessage)
         told = dataclasses.replace(event, consent=consent)
         with database.app_rw.tenant(tenant.organization_id) as session:
-            intake.take_in(session, [Webhook(webhook, [told])], webhook.request.received_at)
+            effects.take_effect(session, [Webhook(webhook, [told])], webhook.request.received_at)
 
     def is_suppressed() -> bool:
         with database.app_rw.tenant(tenant.organization_id) as session:
