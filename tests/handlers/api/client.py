@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 from uuid import UUID
 
 from sqlalchemy import select
@@ -110,6 +110,8 @@ class Api:
         if self.key:
             sent = {"authorization": f"Bearer {self.key}", **sent}
         body = json.dumps(json_body).encode() if json_body is not None else raw
+        path, _, asked = path.partition("?")
+        query = query or dict(parse_qsl(asked))
         return send(event(method, f"/v1{path}", sent, body, query, encoded))
 
     def get(self, path: str, **query: str) -> Any:

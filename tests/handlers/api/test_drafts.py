@@ -217,6 +217,28 @@ def test_an_approval_can_be_undone_and_done_again(
     assert again["action_id"] != made["action_id"]
 
 
+def test_taking_back_a_decision_by_its_id_may_be_repeated(
+    story: Story, api: Api, draft_id: str, token: str
+) -> None:
+    """A repeat takes back no later decision, and tells how things stand."""
+    path = f"/drafts/{draft_id}"
+    first = api.post(f"{path}/approval", {"revision_token": token})["action_id"]
+    assert api.delete(f"{path}/approval?action_id={first}")["status"] == "pending"
+    events = story.types()
+    assert api.delete(f"{path}/approval?action_id={first}")["status"] == "pending"
+    assert story.types() == events
+    second = api.post(f"{path}/approval", {"revision_token": token})["action_id"]
+    assert api.delete(f"{path}/approval?action_id={first}")["status"] == "sent"
+    assert api.delete(f"{path}/approval?action_id={second}")["status"] == "pending"
+    third = api.post(f"{path}/rejection", {"reason_code": "other"})["action_id"]
+    for wrong in (f"approval?action_id={third}", f"rejection?action_id={first}"):
+        assert api.call("DELETE", f"{path}/{wrong}").problem == "conflict"
+    for _ in range(2):
+        assert api.delete(f"{path}/rejection?action_id={third}")["status"] == "pending"
+    assert api.call("DELETE", f"{path}/approval?action_id=x").wrong == {"query.action_id"}
+    assert api.call("DELETE", f"{path}/approval").problem == "conflict"
+
+
 def test_what_was_handed_over_cannot_be_undone(story: Story, api: Api) -> None:
     draft_id, made = story.approved()
     for status in ("sending", "sent", "delivered", "unknown", "failed"):

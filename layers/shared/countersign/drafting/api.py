@@ -43,10 +43,11 @@ AI drafts. A person countersigns. Every touch is on the record.
 end, and may be bound to a person; only such a key decides on drafts and writes to customers.
 What belongs to another organization is not found.
 
-**Trying again.** PUT and DELETE may be repeated. A POST with an `Idempotency-Key` takes effect
-once: the same request with the same key gets the same answer again (`Idempotent-Replayed: true`),
-another request with it gets 422. A request that failed may be tried again with its key. Keys are
-remembered for two days.
+**Trying again.** PUT and DELETE may be repeated; a DELETE of an approval or rejection may if it
+names the decision by `action_id`: without it, it takes back whichever stands, and where none does
+the answer is 409. A POST with an `Idempotency-Key` takes effect once: the same request with the
+same key gets the same answer again (`Idempotent-Replayed: true`), another request with it gets
+422. A request that failed may be tried again with its key. Keys are remembered for two days.
 
 **Pages.** A list gives `next_cursor`; send it as `cursor`, with the same other parameters.
 

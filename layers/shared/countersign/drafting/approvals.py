@@ -134,14 +134,18 @@ def undo(
     draft_id: UUID,
     now: datetime,
     types: Collection[ActionType] = APPROVALS + REJECTIONS,
+    action_id: UUID | None = None,
 ) -> Draft:
     """Take back the decision about a draft, which is pending again unless a newer one exists.
 
-    Raises `Conflict` once the message was handed over, or if there is no decision of these types.
+    `action_id` names the decision: where that one was taken back before, nothing changes. Raises
+    `Conflict` once the message was handed over, or if there is no such decision of these types.
     """
     principal.person  # noqa: B018  only a person may undo what a person did
     conversation, draft = _locked(session, draft_id)
-    action = _live_action(session, draft_id, types)
+    action = _action(session, draft_id, types, action_id)
+    if action.revoked_at:
+        return draft
     overtaken = _is_overtaken(session, conversation, draft, action)
     status: DraftStatus = "superseded" if overtaken else "pending"
     if action.message_id:
@@ -282,15 +286,17 @@ def _learn(session: TenantSession, action: DraftAction) -> None:
     )
 
 
-def _live_action(
-    session: TenantSession, draft_id: UUID, types: Collection[ActionType]
+def _action(
+    session: TenantSession, draft_id: UUID, types: Collection[ActionType], action_id: UUID | None
 ) -> DraftAction:
+    """The decision of that id, or the one that stands."""
+    wanted = DraftAction.id == action_id if action_id else DraftAction.revoked_at.is_(None)
     action = session.scalars(
         select(DraftAction)
         .where(DraftAction.organization_id == session.organization_id)
         .where(DraftAction.draft_id == draft_id)
-        .where(DraftAction.revoked_at.is_(None))
         .where(DraftAction.type.in_(types))
+        .where(wanted)
     ).one_or_none()
     if action is None:
         raise Conflict("There is no such decision on this draft to take back.")

@@ -55,7 +55,7 @@ def compose(
 def take_back(
     session: TenantSession, principal: Principal, message_id: UUID, now: datetime
 ) -> Message:
-    """Take back a composed message before it is handed over.
+    """Take back a composed message before it is handed over; where it was before, nothing changes.
 
     Raises `Conflict` once it was, and for an approved draft, whose approval is what to take back;
     `NotFound`, `Forbidden` for a key without a person.
@@ -65,6 +65,7 @@ def take_back(
     if message is None:
         raise NotFound("There is no such message here.")
     conversation = locking.lock(session, message.conversation_id)
+    session.refresh(message)
     if message.direction != "outbound":
         raise Conflict("The customer wrote this; only a message of ours can be taken back.")
     if draft_id := _draft_of(session, message_id):
@@ -72,6 +73,8 @@ def take_back(
             f"The message is draft {draft_id}, approved: take back the approval.",
             draft_id=str(draft_id),
         )
+    if message.cancelled_at:
+        return message
     delivery = deliveries.cancel(session, message_id, "undone")
     outbound.take_back(session, conversation, message_id, now)
     data = {

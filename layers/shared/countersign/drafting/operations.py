@@ -84,7 +84,8 @@ def take_back_message(call: Call, message_id: UUID) -> Message:
 
     Before it is handed over: at least until `undo_until`. It stays in the timeline, cancelled.
     Needs a key that is bound to a person. 409: it was handed over, or is an approved draft, whose
-    approval is what to take back. A draft that the message superseded stays so.
+    approval is what to take back. A draft that the message superseded stays so. What was taken back
+    before stays as it is.
     """
     composing.take_back(call.session, call.principal, message_id, call.now)
     return reading.messages(call.session, [message_id])[message_id]
@@ -164,13 +165,15 @@ def approve_draft(call: Call, draft_id: UUID, body: schemas.Approve) -> schemas.
 
 
 @operations.add("DELETE", "/v1/drafts/{draft_id}/approval", "drafts:approve", NotFound, Conflict)
-def undo_approval(call: Call, draft_id: UUID) -> schemas.Undone:
+def undo_approval(call: Call, draft_id: UUID, query: schemas.UndoQuery) -> schemas.Undone:
     """Take back an approval
 
     Before the reply is handed over: at least until `undo_until`. 409: it was handed over, or there
-    is no approval.
+    is no such approval; without `action_id` also where it was taken back before.
     """
-    draft = approvals.undo(call.session, call.principal, draft_id, call.now, APPROVALS)
+    draft = approvals.undo(
+        call.session, call.principal, draft_id, call.now, APPROVALS, query.action_id
+    )
     return _undone(draft)
 
 
@@ -188,12 +191,14 @@ def reject_draft(call: Call, draft_id: UUID, body: schemas.Reject) -> schemas.Re
 
 
 @operations.add("DELETE", "/v1/drafts/{draft_id}/rejection", "drafts:approve", NotFound, Conflict)
-def undo_rejection(call: Call, draft_id: UUID) -> schemas.Undone:
+def undo_rejection(call: Call, draft_id: UUID, query: schemas.UndoQuery) -> schemas.Undone:
     """Take back a rejection
 
-    409: there is none.
+    409: there is no such rejection; without `action_id` also where it was taken back before.
     """
-    draft = approvals.undo(call.session, call.principal, draft_id, call.now, REJECTIONS)
+    draft = approvals.undo(
+        call.session, call.principal, draft_id, call.now, REJECTIONS, query.action_id
+    )
     return _undone(draft)
 
 

@@ -261,7 +261,10 @@ class Undone(Answer):
     draft_id: UUID
     status: Annotated[
         DraftStatus,
-        Field(description="`pending` again, or `superseded` where something newer exists."),
+        Field(
+            description="`pending` again, or `superseded` where something newer exists; after a "
+            "repeat, what the draft is by now."
+        ),
     ]
 
 
