@@ -16,6 +16,19 @@ CREATE FUNCTION public.find_api_key(key_id uuid) RETURNS TABLE(organization_id u
             WHERE k.id = key_id
         $$;
 
+CREATE FUNCTION public.find_mail_channel(addresses text[]) RETURNS TABLE(organization_id uuid, id uuid, provider text)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+            SELECT c.organization_id, c.id, c.provider
+            FROM unnest(addresses) WITH ORDINALITY AS a (address, place)
+            JOIN public.channels c
+                ON c.inbound_address = a.address::public.citext
+                OR (c.type = 'email' AND lower(c.external_id) = lower(a.address))
+            ORDER BY a.place
+            LIMIT 1
+        $$;
+
 CREATE FUNCTION public.is_small(value jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     RETURN (octet_length((value)::text) <= 65536);
@@ -62,9 +75,18 @@ CREATE TABLE public.attachments (
     file_name text NOT NULL,
     mime_type text NOT NULL,
     size_bytes integer,
-    file_url text NOT NULL,
+    file_url text,
+    part_index integer,
+    content_id text,
+    status text DEFAULT 'pending'::text NOT NULL,
+    reason text,
+    sha256 text,
+    fence integer DEFAULT 0 NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    leased_until timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT attachments_size_bytes_check CHECK ((size_bytes >= 0))
+    CONSTRAINT attachments_size_bytes_check CHECK ((size_bytes >= 0)),
+    CONSTRAINT ck_attachments_status CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text])))
 );
 
 ALTER TABLE ONLY public.attachments FORCE ROW LEVEL SECURITY;
@@ -100,6 +122,7 @@ CREATE TABLE public.channels (
     type text NOT NULL,
     provider text NOT NULL,
     external_id text NOT NULL,
+    inbound_address public.citext,
     name text NOT NULL,
     metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -415,6 +438,11 @@ CREATE TABLE public.messages (
     body_text text NOT NULL,
     body_html text,
     body_salt bytea NOT NULL,
+    quoted_text text,
+    may_have_cut boolean DEFAULT false NOT NULL,
+    recipients jsonb DEFAULT '{}'::jsonb NOT NULL,
+    reference_ids text[] DEFAULT '{}'::text[] NOT NULL,
+    raw_key text,
     author_user_id uuid,
     sent_at timestamp with time zone NOT NULL,
     cancelled_at timestamp with time zone,
@@ -422,7 +450,8 @@ CREATE TABLE public.messages (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT ck_messages_direction CHECK ((direction = ANY (ARRAY['inbound'::text, 'outbound'::text, 'system'::text]))),
     CONSTRAINT ck_messages_role CHECK ((role = ANY (ARRAY['system'::text, 'user'::text, 'assistant'::text, 'tool'::text]))),
-    CONSTRAINT messages_metadata_check CHECK (public.is_small(metadata))
+    CONSTRAINT messages_metadata_check CHECK (public.is_small(metadata)),
+    CONSTRAINT messages_recipients_check CHECK (public.is_small(recipients))
 );
 
 ALTER TABLE ONLY public.messages FORCE ROW LEVEL SECURITY;
@@ -789,6 +818,10 @@ CREATE INDEX ix_notifications_user_id_created_at ON public.notifications USING b
 CREATE INDEX ix_organization_memberships_user_id ON public.organization_memberships USING btree (user_id);
 
 CREATE INDEX ix_outbox_not_before ON public.outbox USING btree (not_before);
+
+CREATE UNIQUE INDEX uq_channels_inbound_address ON public.channels USING btree (inbound_address);
+
+CREATE UNIQUE INDEX uq_channels_mail_address ON public.channels USING btree (lower(external_id)) WHERE (type = 'email'::text);
 
 CREATE UNIQUE INDEX uq_draft_actions_live ON public.draft_actions USING btree (organization_id, draft_id) WHERE (revoked_at IS NULL);
 
@@ -1233,9 +1266,12 @@ GRANT USAGE ON SCHEMA public TO app_system;
 REVOKE ALL ON FUNCTION public.find_api_key(key_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.find_api_key(key_id uuid) TO app_rw;
 
+REVOKE ALL ON FUNCTION public.find_mail_channel(addresses text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_mail_channel(addresses text[]) TO app_rw;
+
 GRANT SELECT ON TABLE public.api_keys TO app_rw;
 
-GRANT SELECT,INSERT ON TABLE public.attachments TO app_rw;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.attachments TO app_rw;
 GRANT SELECT ON TABLE public.attachments TO app_ro;
 
 GRANT SELECT ON TABLE public.audit_checkpoints TO app_rw;

@@ -33,7 +33,7 @@ SYSTEM = {
 NOT_FOR_ANALYTICS = {"api_keys", "idempotency_keys", "outbox"}
 APPEND_ONLY = {"audit_events"}
 # What must be found before a tenant is known.
-SECURITY_DEFINERS = {"find_api_key"}
+SECURITY_DEFINERS = {"find_api_key", "find_mail_channel"}
 # Columns that name something of several tables, or something outside.
 POINTS_ANYWHERE = {"audit_events.stream_id", "model_usage.subject_id"}
 # What is looked up across tenants: by the sweepers, before a tenant is known, or for a user.
@@ -44,6 +44,8 @@ INDEXED_ACROSS_TENANTS = {
     "organizations_pkey",
     "uq_api_keys_id",
     "uq_audit_events_stream_id_seq",
+    "uq_channels_inbound_address",
+    "uq_channels_mail_address",
     "uq_organizations_slug",
 }
 

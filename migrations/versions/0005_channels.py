@@ -24,6 +24,7 @@ def upgrade() -> None:
             )),
             provider text NOT NULL,
             external_id text NOT NULL,
+            inbound_address citext,
             name text NOT NULL,
             metadata jsonb NOT NULL DEFAULT '{}' CHECK (is_small(metadata)),
             created_at timestamptz NOT NULL DEFAULT now(),
@@ -31,6 +32,10 @@ def upgrade() -> None:
             PRIMARY KEY (organization_id, id),
             CONSTRAINT uq_channels_type_external_id UNIQUE (organization_id, type, external_id)
         );
+        -- A mail names its channel by address alone, so no two organizations may have the same.
+        CREATE UNIQUE INDEX uq_channels_mail_address ON channels (lower(external_id))
+            WHERE type = 'email';
+        CREATE UNIQUE INDEX uq_channels_inbound_address ON channels (inbound_address);
         CREATE TRIGGER touch BEFORE UPDATE ON channels FOR EACH ROW EXECUTE FUNCTION touch();
 
         CREATE TABLE webhook_deliveries (
@@ -103,10 +108,31 @@ def upgrade() -> None:
         );
     """)
     protect("channels", write="INSERT, UPDATE")
+    op.execute("""
+        CREATE FUNCTION find_mail_channel(addresses text[]) RETURNS TABLE (
+            organization_id uuid,
+            id uuid,
+            provider text
+        )
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+            SELECT c.organization_id, c.id, c.provider
+            FROM unnest(addresses) WITH ORDINALITY AS a (address, place)
+            JOIN public.channels c
+                ON c.inbound_address = a.address::public.citext
+                OR (c.type = 'email' AND lower(c.external_id) = lower(a.address))
+            ORDER BY a.place
+            LIMIT 1
+        $$;
+        REVOKE ALL ON FUNCTION find_mail_channel FROM PUBLIC;
+        GRANT EXECUTE ON FUNCTION find_mail_channel TO app_rw;
+    """)
     protect("webhook_deliveries", write="INSERT")
     protect("deliveries", write="INSERT, UPDATE")
     protect("delivery_attempts", write="INSERT, UPDATE")
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE delivery_attempts, deliveries, webhook_deliveries, channels")
+    op.execute("""
+        DROP FUNCTION find_mail_channel;
+        DROP TABLE delivery_attempts, deliveries, webhook_deliveries, channels;
+    """)

@@ -93,6 +93,11 @@ def upgrade() -> None:
             body_text text NOT NULL,
             body_html text,
             body_salt bytea NOT NULL,
+            quoted_text text,
+            may_have_cut boolean NOT NULL DEFAULT false,
+            recipients jsonb NOT NULL DEFAULT '{}' CHECK (is_small(recipients)),
+            reference_ids text[] NOT NULL DEFAULT '{}',
+            raw_key text,
             author_user_id uuid,
             sent_at timestamptz NOT NULL,
             cancelled_at timestamptz,
@@ -129,7 +134,16 @@ def upgrade() -> None:
             file_name text NOT NULL,
             mime_type text NOT NULL,
             size_bytes integer CHECK (size_bytes >= 0),
-            file_url text NOT NULL,
+            file_url text,
+            part_index integer,
+            content_id text,
+            status text NOT NULL DEFAULT 'pending' CONSTRAINT ck_attachments_status
+                CHECK (status IN ('pending', 'processing', 'completed', 'failed')),
+            reason text,
+            sha256 text,
+            fence integer NOT NULL DEFAULT 0,
+            attempts integer NOT NULL DEFAULT 0,
+            leased_until timestamptz,
             created_at timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (organization_id, id),
             FOREIGN KEY (organization_id, message_id) REFERENCES messages (organization_id, id)
@@ -155,7 +169,7 @@ def upgrade() -> None:
     protect("conversations", write="INSERT, UPDATE")
     protect("participants", write="INSERT")
     protect("messages", write="INSERT, UPDATE")
-    protect("attachments", write="INSERT")
+    protect("attachments", write="INSERT, UPDATE")
     protect("notifications", write="INSERT, UPDATE")
 
 

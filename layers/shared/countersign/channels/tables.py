@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
 from countersign.channels.messages import ChannelType
-from countersign.platform.columns import Tenant, created, json, timestamp, word
+from countersign.platform.columns import Tenant, citext, created, json, timestamp, word
 from countersign.platform.db import Table
 
 WebhookStatus = Literal["accepted", "rejected"]
@@ -18,8 +18,9 @@ AttemptOutcome = Literal["accepted", "refused", "throttled", "unreached", "unkno
 class Channel(Tenant, Table):
     """A way in and out (seeds: Channel, ChannelConfig).
 
-    `external_id` is our own address on it, such as a phone number. The credentials are a secret
-    named after the channel's id; the row holds none.
+    `external_id` is our own address on it, such as a phone number. A mail channel's mail may arrive
+    at another, the `inbound_address`. The credentials are a secret named after the channel's id; the
+    row holds none.
     """
 
     __tablename__ = "channels"
@@ -27,6 +28,7 @@ class Channel(Tenant, Table):
     type: Mapped[ChannelType] = word()
     provider: Mapped[str]
     external_id: Mapped[str]
+    inbound_address: Mapped[str | None] = citext()
     name: Mapped[str]
     metadata_: Mapped[dict[str, Any]] = json("metadata", server_default="{}")
     created_at: Mapped[datetime] = created()

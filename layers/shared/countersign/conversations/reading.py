@@ -92,6 +92,9 @@ def _message(
         subject=message.subject,
         text=message.body_text,
         html=message.body_html,
+        quoted_text=message.quoted_text,
+        may_have_cut=message.may_have_cut,
+        recipients=schemas.MailRecipients(**message.recipients) if message.recipients else None,
         author=names[message.author_user_id] if message.author_user_id else None,
         sent_at=message.sent_at,
         cancelled_at=message.cancelled_at,
@@ -117,7 +120,9 @@ def _attachments(
                 file_name=row.file_name,
                 mime_type=row.mime_type,
                 size_bytes=row.size_bytes,
-                url=row.file_url,
+                content_id=row.content_id,
+                status=row.status,
+                reason=row.reason,
             )
         )
     return by_message

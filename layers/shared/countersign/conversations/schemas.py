@@ -17,6 +17,7 @@ from countersign.conversations.tables import (
     MessageRole,
 )
 from countersign.identity.members import Member
+from countersign.platform.columns import ProcessingStatus
 from countersign.platform.schemas import Answer, Body, Instant, Text
 
 
@@ -67,9 +68,29 @@ class Attachment(Answer):
 
     id: UUID
     file_name: str
-    mime_type: str
+    mime_type: Annotated[str, Field(description="As its sender says; once fetched, as it is.")]
     size_bytes: Annotated[int | None, Field(description="null until it was fetched.")]
-    url: Annotated[str, Field(description="The provider's address of it, which may ask for a key.")]
+    content_id: Annotated[str | None, Field(description="What the HTML body calls it by: `cid:`.")]
+    status: Annotated[
+        ProcessingStatus, Field(description="`completed`: it was fetched, and can be read.")
+    ]
+    reason: Annotated[str | None, Field(description="Why it failed.")]
+
+
+class Mailbox(Answer):
+    """A name and an address."""
+
+    name: str
+    address: str
+
+
+class MailRecipients(Answer):
+    """Whom a mail is from, and for."""
+
+    sent_by: Annotated[list[Mailbox], Field(description="Who it says it is from.")]
+    reply_to: list[Mailbox]
+    to: list[Mailbox]
+    cc: list[Mailbox]
 
 
 class Delivery(Answer):
@@ -103,8 +124,21 @@ class Message(Answer):
     direction: Direction
     role: MessageRole
     subject: str | None
-    text: str
-    html: str | None
+    text: Annotated[str, Field(description="What its author wrote in it.")]
+    html: Annotated[
+        str | None, Field(description="Made safe to show; no image of it is at another host.")
+    ]
+    quoted_text: Annotated[
+        str | None, Field(description="What a mail quotes, its signature and small print.")
+    ]
+    may_have_cut: Annotated[
+        bool,
+        Field(
+            description="`text` may lack words of its author: much was taken for a quote, or "
+            "answers stand between quotes. Show `quoted_text` too."
+        ),
+    ]
+    recipients: Annotated[MailRecipients | None, Field(description="Of a mail; else null.")]
     author: Annotated[Member | None, Field(description="Who approved or wrote it, if we did.")]
     sent_at: Annotated[Instant, Field(description="When it was written, by its sender's clock.")]
     cancelled_at: Annotated[

@@ -4,9 +4,19 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import Mapped, mapped_column
 
-from countersign.platform.columns import Tenant, blob, citext, created, json, timestamp, word
+from countersign.platform.columns import (
+    ProcessingStatus,
+    Tenant,
+    blob,
+    citext,
+    created,
+    json,
+    timestamp,
+    word,
+    words,
+)
 from countersign.platform.db import Table
 
 ConversationKind = Literal["support", "campaign", "planning", "ad_hoc"]
@@ -68,6 +78,11 @@ class Participant(Tenant, Table):
 class Message(Tenant, Table):
     """One message. `body_salt` is what the audit chain's commitment to the body was made with.
 
+    Of a mail, `body_text` is what its author wrote in it, `quoted_text` what they quoted, and
+    `may_have_cut` says that the two may not be told apart well; `recipients` holds `sent_by`,
+    `reply_to`, `to` and `cc`, each a list of `{"name", "address"}`; `reference_ids` the Message-IDs
+    of what it answers, oldest first; and under `raw_key` the whole of it lies.
+
     An outbound message that was taken back has `cancelled_at`: hidden from the customer's view,
     kept in the record.
     """
@@ -83,6 +98,11 @@ class Message(Tenant, Table):
     body_text: Mapped[str]
     body_html: Mapped[str | None]
     body_salt: Mapped[bytes] = blob()
+    quoted_text: Mapped[str | None]
+    may_have_cut: Mapped[bool] = mapped_column(server_default="false")
+    recipients: Mapped[dict[str, Any]] = json(server_default="{}")
+    reference_ids: Mapped[list[str]] = words(server_default="{}")
+    raw_key: Mapped[str | None]
     author_user_id: Mapped[UUID | None]
     sent_at: Mapped[datetime] = timestamp()
     cancelled_at: Mapped[datetime | None] = timestamp()
@@ -91,7 +111,11 @@ class Message(Tenant, Table):
 
 
 class Attachment(Tenant, Table):
-    """A file of a message; until it is fetched, the provider's address of it."""
+    """A file of a message: at its provider (`file_url`), or a part of the mail (`part_index`).
+
+    Once it is `completed`, it lies under its organization and `sha256`. `content_id` is what the
+    HTML body calls it by.
+    """
 
     __tablename__ = "attachments"
 
@@ -99,7 +123,15 @@ class Attachment(Tenant, Table):
     file_name: Mapped[str]
     mime_type: Mapped[str]
     size_bytes: Mapped[int | None]
-    file_url: Mapped[str]
+    file_url: Mapped[str | None]
+    part_index: Mapped[int | None]
+    content_id: Mapped[str | None]
+    status: Mapped[ProcessingStatus] = word(server_default="pending")
+    reason: Mapped[str | None]
+    sha256: Mapped[str | None]
+    fence: Mapped[int] = mapped_column(server_default="0")
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    leased_until: Mapped[datetime | None] = timestamp()
     created_at: Mapped[datetime] = created()
 
 

@@ -10,11 +10,18 @@ from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from countersign.models.vectors import STORED_DIMENSIONS
-from countersign.platform.columns import Tenant, created, json, timestamp, word, words
+from countersign.platform.columns import (
+    ProcessingStatus,
+    Tenant,
+    created,
+    json,
+    timestamp,
+    word,
+    words,
+)
 from countersign.platform.db import Table
 
 DatasetKind = Literal["documents", "faq", "analytics"]
-ProcessingStatus = Literal["pending", "processing", "completed", "failed"]
 
 
 class Dataset(Tenant, Table):

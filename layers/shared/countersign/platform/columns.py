@@ -4,7 +4,7 @@ No room's `tables.py` postpones its annotations: SQLAlchemy would parse the text
 start.
 """
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from sqlalchemy import BigInteger, DateTime, LargeBinary, Text, func
@@ -12,6 +12,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, CITEXT, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from countersign.platform.ids import new_id
+
+ProcessingStatus: TypeAlias = Literal["pending", "processing", "completed", "failed"]
+"""What has become of something that is being worked on apart (seeds: ProcessingStatus)."""
 
 
 def citext(**options: Any) -> Mapped[Any]:
