@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from countersign.drafting import diff as module
 from countersign.drafting.diff import UnfitDiff, apply, diff
 from countersign.platform.errors import Invalid
+from countersign.platform.schemas import MAX_TEXT_CHARACTERS
 
 any_text = st.text(st.characters())
 prose = st.lists(
@@ -186,10 +187,8 @@ def test_a_difference_of_another_length_is_refused(pair: tuple[str, str], other:
 
 
 @given(st.lists(st.sampled_from("abcd .")), st.lists(st.sampled_from("abcd .")))
-def test_the_subsequence_is_a_longest_one_however_little_may_be_kept(
-    a: list[str], b: list[str]
-) -> None:
-    found = list(module._subsequence(a, b))
+def test_the_subsequence_is_a_longest_one(a: list[str], b: list[str]) -> None:
+    found = module._subsequence(a, b)
     assert all(a[i] == b[j] for i, j in found)
     assert found == sorted(found)
     assert len({i for i, _ in found}) == len({j for _, j in found}) == len(found)
@@ -207,17 +206,7 @@ def longest(a: list[str], b: list[str]) -> int:
     return row[-1]
 
 
-@given(st.lists(st.sampled_from("abcd .")), st.lists(st.sampled_from("abcd .")))
-def test_dividing_finds_a_longest_one_too(a: list[str], b: list[str]) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_KEPT_CELLS", 4)
-        found = list(module._subsequence(a, b))
-    assert all(a[i] == b[j] for i, j in found)
-    assert found == sorted(found)
-    assert len(found) == longest(a, b)
-
-
-LARGE = 20_000
+LARGE = MAX_TEXT_CHARACTERS
 
 
 def of(alphabet: str, seed: int, length: int = LARGE) -> str:
@@ -261,16 +250,17 @@ def test_one_word_in_a_long_text_is_found_as_a_word() -> None:
     ]
 
 
-def test_texts_too_long_for_words_are_compared_by_lines() -> None:
-    original = [of(".,;:!", seed, 4999) + "\n" for seed in range(12)]
-    final = [*original]
-    final[5] = of(".,;:!", 99, 4999) + "\n"
-    final[0] = original[0].replace(".", "?", 1)
-    final[11] = original[11].replace(".", "?", 1)
-    assert module._pairs(module._words("".join(original)), module._words("".join(final))) is None
-    assert [
-        (kind, value) for kind, value in diff("".join(original), "".join(final)) if kind == "="
-    ] == [
-        ("=", 4 * 5000),
-        ("=", 5 * 5000),
+def test_the_longest_messages_are_compared_by_words() -> None:
+    original = of(".,;:!", 1)
+    kept = [value for kind, value in diff(original, of(".,;:!", 2)) if kind == "="]
+    assert sum(kept) > LARGE / 20
+
+
+def test_texts_longer_than_any_message_are_rewritten_between_their_ends() -> None:
+    original, final = of(".,;:!", 1, 2 * LARGE), of(".,;:!", 2, 2 * LARGE)
+    assert diff(f"Hello Sam{original}Bye", f"Hello Pat{final}Bye") == [
+        ["=", 6],
+        ["-", 3 + 2 * LARGE],
+        ["+", "Pat" + final],
+        ["=", 3],
     ]

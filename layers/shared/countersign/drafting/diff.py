@@ -2,14 +2,15 @@
 
 The form is that of the seed's `diffJson` (drafts-and-approvals.md): keep, delete, insert, as
 `[["=", 6], ["-", 5], ["+", "world"]]`. Counts are Unicode code points of the original, which are
-not JavaScript's string indices.
+not JavaScript's string indices. `apply` is the reference of what they mean; why the comparison is
+not difflib's is decision 8 (docs/adr/0008-the-difference-is-our-own.md).
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise, zip_longest
 from typing import Any, NamedTuple
@@ -34,9 +35,8 @@ _FIRST_MARK = "\u0300"
 _JOINER = "\u200d"
 _EMOJI_STYLE = "\ufe0f"
 
-# Table cells, a bit each, that one comparison may compute (a quarter of a second), and may keep.
-_MOST_CELLS = 10**9
-_KEPT_CELLS = 32 * 10**6
+# Table cells, a bit each: 32 MB and a fifth of a second, enough for two of the longest messages.
+_MOST_CELLS = 16_000**2
 _CHANCE_WORDS = 2
 
 
@@ -68,15 +68,10 @@ def diff(original: str, final: str) -> Operations:
 
     Whole words are compared, and words that stayed by chance amid a rewriting count as rewritten.
     Neighbours differ in kind, "-" comes before "+", nothing is empty, and the same texts always
-    give the same operations. Texts too long and too different for that are compared by lines.
+    give the same operations. Texts longer than any message count as rewritten between their ends.
     """
-    before, after = _words(original), _words(final)
-    pairs = _pairs(before, after)
-    if pairs is None:
-        before, after = original.splitlines(keepends=True), final.splitlines(keepends=True)
-        pairs = _pairs(before, after) or []
-    a, b = _text(before), _text(after)
-    edits = _merge(_edits(pairs, a, b), a, b)
+    a, b = _text(_words(original)), _text(_words(final))
+    edits = _merge(_edits(_pairs(a.tokens, b.tokens), a, b), a, b)
     return _operations(_slide([_trim(edit, a, b) for edit in edits], a, b), a, b)
 
 
@@ -109,20 +104,16 @@ def _is_skin_tone(character: str) -> bool:
     return "\U0001f3fb" <= character <= "\U0001f3ff"
 
 
-def _pairs(a: list[str], b: list[str]) -> list[tuple[int, int]] | None:
-    """Indices of a longest common subsequence, or None where it would take too long to find."""
+def _pairs(a: list[str], b: list[str]) -> list[tuple[int, int]]:
+    """Indices of a longest common subsequence; where that takes too long, of the ends alone."""
     head = _same_start(a, b)
     tail = _same_start(a[head:][::-1], b[head:][::-1])
     stop_a, stop_b = len(a) - tail, len(b) - tail
-    common = set(a[head:stop_a]) & set(b[head:stop_b])
-    inner_a = [i for i in range(head, stop_a) if a[i] in common]
-    inner_b = [j for j in range(head, stop_b) if b[j] in common]
-    if len(inner_a) * len(inner_b) > _MOST_CELLS:
-        return None
-    inner = _subsequence([a[i] for i in inner_a], [b[j] for j in inner_b])
+    fits = (stop_a - head) * (stop_b - head) <= _MOST_CELLS
+    inner = _subsequence(a[head:stop_a], b[head:stop_b]) if fits else []
     return [
         *zip(range(head), range(head), strict=True),
-        *((inner_a[i], inner_b[j]) for i, j in inner),
+        *((head + i, head + j) for i, j in inner),
         *zip(range(stop_a, len(a)), range(stop_b, len(b)), strict=True),
     ]
 
@@ -136,21 +127,8 @@ def _same_start(a: Sequence[str], b: Sequence[str]) -> int:
     return same
 
 
-def _subsequence(a: list[str], b: list[str]) -> Iterator[tuple[int, int]]:
-    """Hirschberg 1975: halve `b`, find where `a` divides best, until the table may be kept."""
-    if len(a) * len(b) <= _KEPT_CELLS or len(b) < 2:
-        yield from _trace(a, b)
-        return
-    middle = len(b) // 2
-    left = _lengths(a, b[:middle])
-    right = _lengths(a[::-1], b[middle:][::-1])[::-1]
-    cut = max(range(len(a) + 1), key=lambda i: left[i] + right[i])
-    yield from _subsequence(a[:cut], b[:middle])
-    for i, j in _subsequence(a[cut:], b[middle:]):
-        yield cut + i, middle + j
-
-
-def _trace(a: list[str], b: list[str]) -> list[tuple[int, int]]:
+def _subsequence(a: list[str], b: list[str]) -> list[tuple[int, int]]:
+    """The pairs of a longest common subsequence, traced back through the whole table."""
     rows = list(_rows(a, b))
     pairs = []
     i, j = len(a) - 1, len(b) - 1
@@ -163,13 +141,6 @@ def _trace(a: list[str], b: list[str]) -> list[tuple[int, int]]:
             pairs.append((i, j))
             i, j = i - 1, j - 1
     return pairs[::-1]
-
-
-def _lengths(a: list[str], b: list[str]) -> list[int]:
-    """For each prefix of `a`, the length of its longest common subsequence with `b`."""
-    [row] = deque(_rows(a, b), maxlen=1)
-    steps = format(row, f"0{len(a)}b")[::-1]
-    return [0, *accumulate(step == "0" for step in steps)]
 
 
 def _rows(a: list[str], b: list[str]) -> Iterator[int]:
