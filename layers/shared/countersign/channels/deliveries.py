@@ -185,21 +185,22 @@ def apply_status(
     Events come twice, out of order, and before our own record of the send.
     """
     delivery = locked(session, delivery_id)
-    if delivery is None:
+    if delivery is None or status.status == "deferred":
         return None
-    if status.status == "failed" and not _is_of_newest_try(session, delivery, status):
+    to = "failed" if status.status == "bounced" else status.status
+    if to == "failed" and not _is_of_newest_try(session, delivery, status):
         return None
     delivery.provider_message_id = delivery.provider_message_id or status.provider_message_id
-    if delivery.status not in _OPEN[status.status]:
+    if delivery.status not in _OPEN[to]:
         return None
     if delivery.status == "sending":
         _end_attempt(session, delivery, status)
-    if status.status == "failed":
+    if to == "failed":
         return fail(session, delivery, status.error_code, status.error_reason)
-    delivery.status = status.status
+    delivery.status = to
     delivery.reason_code = delivery.reason = None
     delivery.sent_at = delivery.sent_at or status.occurred_at
-    if status.status == "delivered":
+    if to == "delivered":
         delivery.delivered_at = status.occurred_at
     return delivery
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from countersign.mail.model import Address
+    from countersign.mail.verdicts import Verdicts
+    from countersign.mail.writing import File
 
 ChannelType: TypeAlias = Literal[
     "email", "chat", "shopify", "slack", "whatsapp", "sms", "messenger", "instagram", "api"
 ]
-Status: TypeAlias = Literal["sent", "delivered", "failed"]
+Status: TypeAlias = Literal["sent", "deferred", "delivered", "failed", "bounced"]
+"""`deferred`: its provider goes on trying. `failed`: it did not arrive, unless it is said to have.
+`bounced`: it did not arrive, whatever was said before."""
+Suppression: TypeAlias = Literal["bounced", "complained", "unsubscribed"]
 Consent: TypeAlias = Literal["opted_out", "opted_in"]
 
 
@@ -35,12 +43,24 @@ class Media:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RawMail:
+    """A mail as it came, with its envelope (RFC 5321): `envelope_from` is '' for a bounce, None if
+    nobody says; `envelope_to` is for whom it was brought, Bcc included."""
+
+    raw: bytes = field(repr=False)
+    envelope_from: str | None = None
+    envelope_to: tuple[str, ...] = ()
+    verdicts: Verdicts | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class InboundMessage:
     """A message to us. Addresses are the provider's own, such as `+15550100` or `whatsapp:+1555…`.
 
     `provider_event_id` is the same for each telling of one event; `external_id` names the message
     and `conversation_external_id` the conversation, both within the channel. `consent` is what the
     provider itself takes the message to say, so that it refuses, or no longer, what we send.
+    A `mail` comes whole.
     """
 
     provider_event_id: str
@@ -54,26 +74,55 @@ class InboundMessage:
     sent_at: datetime
     media: tuple[Media, ...] = ()
     consent: Consent | None = None
+    mail: RawMail | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryStatus:
-    """What a provider says became of a message of ours, named by one or more of its three ids."""
+    """What a provider says became of a message of ours, named by one or more of its three ids.
+
+    `recipient` is whom it speaks of, where a message may have several. That address is to be
+    written to no more where `suppress` says why.
+    """
 
     provider_event_id: str
     status: Status
     attempt_id: UUID | None = None
     delivery_id: UUID | None = None
     provider_message_id: str | None = None
+    recipient: str | None = None
+    suppress: Suppression | None = None
     error_code: str | None = None
     error_reason: str | None = None
     occurred_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
+class OutgoingMail:
+    """What a mail has besides its text. Message ids stand without angle brackets.
+
+    `message_id` is ours, and the same on every try. `to` and `cc` are all whom it goes to.
+    """
+
+    subject: str
+    sender_name: str = ""
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
+    message_id: str
+    in_reply_to: str | None = None
+    references: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    attachments: tuple[File, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outgoing:
-    """One try at sending one delivery; status events are asked for at `callback_url`."""
+    """One try at sending one delivery; status events are asked for at `callback_url`.
+
+    `recipient` is whom the delivery is for; a `mail` may go to others besides.
+    """
 
     delivery_id: UUID
     attempt_id: UUID
@@ -82,14 +131,16 @@ class Outgoing:
     text: str = field(repr=False)
     html: str | None = field(default=None, repr=False)
     external_conversation_id: str | None = None
+    mail: OutgoingMail | None = field(default=None, repr=False)
     callback_url: str = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """The provider took the message."""
+    """The provider took the message; `note` says for whom not, where it went to several."""
 
     provider_message_id: str
+    note: str | None = None
 
 
 @dataclass(frozen=True)
