@@ -18,9 +18,9 @@ AttemptOutcome = Literal["accepted", "refused", "throttled", "unreached", "unkno
 class Channel(Tenant, Table):
     """A way in and out (seeds: Channel, ChannelConfig).
 
-    `external_id` is our own address on it, such as a phone number. A mail channel's mail may arrive
-    at another, the `inbound_address`. The credentials are a secret named after the channel's id; the
-    row holds none.
+    `external_id` is our own address on it, such as a phone number. A mail channel's mail may come
+    in at another, the `inbound_address`. The credentials are a secret named after the channel's id;
+    the row holds none.
     """
 
     __tablename__ = "channels"
