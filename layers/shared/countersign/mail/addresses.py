@@ -19,6 +19,7 @@ LONGEST = 320
 """Characters of an address: 64, @, 255 (RFC 5321, 4.5.3.1)."""
 
 _LONGEST_NAME = 500
+_LONGEST_WRITTEN = 4000
 _PLAIN = re.compile(r'[^"()<>,;:\\\[\]]++')
 _QUOTED = re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
 _LITERAL = re.compile(r"\[[^\[\]\\]*+\]")
@@ -26,6 +27,8 @@ _ANGLE = re.compile(r'<((?:[^<>"]++|"(?:[^"\\]++|\\.)*+")*+)>', re.DOTALL)
 _PAREN = re.compile(r"[()\\]")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _BLANK = re.compile(r"\s+")
+_COMMENT = re.compile(r"\([^()]*+\)")
+_AROUND = re.compile(r"(?<!\s)\s*+@\s*+|(?<!\s)\s++\.\s*+")
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _ADDRESS = re.compile(
     # A name that holds blanks is told from an address by its blanks; quotes may hold anything.
@@ -39,7 +42,7 @@ def parse(value: str) -> tuple[Address, ...]:
 
     What holds no address is left out. `Doe, John <j@example.com>` is one mailbox.
     """
-    found = _mailboxes(value)
+    found = _mailboxes(value) if "@" in value else []
     if not found and "=?" in value:  # the brackets too are inside an encoded word
         found = _mailboxes(words.encoded_words(value))
     return tuple(found)
@@ -49,14 +52,14 @@ def _mailboxes(value: str) -> list[Address]:
     found: list[Address] = []
     before = ""
     for item in _items(value):
-        address = item.address()
-        if address:
+        held = item.addresses()
+        for address in held:
             name = ", ".join(filter(None, (before, item.name()))) if item.angle else item.name()
             found.append(Address(_shown(name, address), address))
-        before = "" if address or item.ends_list else item.name()
-        if len(found) == MOST:
+        before = "" if held or item.ends_list else item.name()
+        if len(found) >= MOST:
             break
-    return found
+    return found[:MOST]
 
 
 def _shown(name: str, address: str) -> str:
@@ -68,34 +71,59 @@ def _shown(name: str, address: str) -> str:
 class _Item:
     """What stands between two commas, as far as it has been read."""
 
-    def __init__(self) -> None:
-        self.phrase: list[str] = []
+    def __init__(self, before: list[str] | None = None) -> None:
+        self.phrase: list[str] = before or []
         self.written: list[str] = []  # as the phrase, but quotes stay: a local part needs them
+        self.after: list[str] = []
         self.comments: list[str] = []
         self.angle: str | None = None
         self.ends_list = False
 
-    def address(self) -> str:
-        if self.angle is not None:
-            inner = _BLANK.sub("", self.angle.rpartition(":")[2] if "@" in self.angle else "")
-            if _ADDRESS.fullmatch(inner) and len(inner) <= LONGEST:
-                return inner
-        match = _in_words("".join(self.written))
-        return match if len(match) <= LONGEST else ""
+    def add(self, shown: str, written: str) -> None:
+        (self.phrase if self.angle is None else self.after).append(shown)
+        self.written.append(written)
+
+    def addresses(self) -> list[str]:
+        """The one in the <>; else those among the words, if each of them is one, or the first."""
+        if self.angle is not None and (found := _in_angle(self.angle[:_LONGEST_WRITTEN])):
+            return [found]
+        written = "".join(self.written)
+        fit = _in_words(written)
+        return fit if len(fit) == len(_spaced(written).split()) else fit[:1]
 
     def name(self) -> str:
         phrase = words.encoded_words("".join(self.phrase)).strip()
         if self.angle is None and "@" in phrase:
-            phrase = " ".join(word for word in phrase.split() if "@" not in word)
-        return phrase or " ".join(words.encoded_words(comment) for comment in self.comments)
+            bare = _ADDRESS.fullmatch(_spaced("".join(self.written)).strip())
+            others = [word for word in _spaced(phrase).split() if "@" not in word]
+            phrase = "" if bare else " ".join(others)
+        rest = " ".join(self.comments) or "".join(self.after)
+        return phrase or words.encoded_words(rest)
 
 
-def _in_words(written: str) -> str:
-    """The address among the words of what has no <> that could be read; blanks at its @ go."""
+def _in_angle(angle: str) -> str:
+    inner = _COMMENT.sub("", angle).strip()
+    if inner.startswith("@"):  # a route (RFC 5322, 4.4)
+        inner = inner.rpartition(":")[2]
+    for written in (inner, _BLANK.sub("", inner)):
+        if _ADDRESS.fullmatch(written) and len(written) <= LONGEST:
+            return written
+    return next(iter(_in_words(inner.replace(",", " "))), "")
+
+
+def _spaced(written: str) -> str:
+    """Without the blanks that old programs put around @ and dots (RFC 5322, 4.4)."""
+    return _AROUND.sub(lambda match: match[0].strip(), written[:_LONGEST_WRITTEN])
+
+
+def _in_words(written: str) -> list[str]:
+    """The addresses among the words of what is in no <>, or in none that could be read."""
     if "@" not in written:
-        return ""
-    joined = re.sub(r"\s*+@\s*+", "@", written[:4000])
-    return next((w.strip(".") for w in joined.split() if _ADDRESS.fullmatch(w.strip("."))), "")
+        return []
+    spaced = _spaced(written)
+    found = (word.strip("<>.") for word in (spaced, *spaced.split()))
+    fit = [word for word in found if _ADDRESS.fullmatch(word) and len(word) <= LONGEST]
+    return list(dict.fromkeys(fit))
 
 
 def _items(value: str) -> Iterator[_Item]:
@@ -105,8 +133,7 @@ def _items(value: str) -> Iterator[_Item]:
     while position < len(value):
         sign = value[position]
         if plain := _PLAIN.match(value, position):
-            item.phrase.append(plain[0])
-            item.written.append(plain[0])
+            item.add(plain[0], plain[0])
             position = plain.end()
         elif sign in ",;":
             item.ends_list = sign == ";"
@@ -114,6 +141,10 @@ def _items(value: str) -> Iterator[_Item]:
             item, position = _Item(), position + 1
         elif sign == ":" and "@" not in "".join(item.written[-3:]):  # the name of a group
             item, position = _Item(), position + 1
+        elif sign == "<" and item.angle and "@" in item.angle:  # the comma is missing
+            after, item.after = item.after, []
+            yield item
+            item = _Item(after)
         elif sign in '"(<[' and sign not in open_:
             end = _TAKES[sign](item, value, position)
             if end is None:
@@ -130,8 +161,7 @@ def _take_quoted(item: _Item, value: str, position: int) -> int | None:
     match = _QUOTED.match(value, position)
     if not match:
         return None
-    item.phrase.append(_ESCAPE.sub(r"\1", match[1]) if "\\" in match[1] else match[1])
-    item.written.append(match[0])
+    item.add(_ESCAPE.sub(r"\1", match[1]) if "\\" in match[1] else match[1], match[0])
     return match.end()
 
 
@@ -139,8 +169,7 @@ def _take_literal(item: _Item, value: str, position: int) -> int | None:
     match = _LITERAL.match(value, position)
     if not match:
         return None
-    item.phrase.append(match[0])
-    item.written.append(match[0])
+    item.add(match[0], match[0])
     return match.end()
 
 
@@ -150,8 +179,7 @@ def _take_angle(item: _Item, value: str, position: int) -> int | None:
     match = _ANGLE.match(value, position)
     if not match:
         return None
-    if item.angle is None or "@" not in item.angle:
-        item.angle = match[1]
+    item.angle = match[1]
     return match.end()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 _ALIASES = {
     "ascii": "cp1252",
@@ -90,10 +91,10 @@ _CODECS = frozenset(_CODEC_NAMES.split())
 _SEVEN_BIT = frozenset({"hz", "utf_7", "iso2022_jp_ext", "iso2022_jp_2", "iso2022_kr"})
 _LABEL = re.compile(r"[a-z0-9][a-z0-9_.]{0,39}")
 _UNFIT = re.compile("[\0\ud800-\udfff]")
-_NOT_ASCII = re.compile(rb"[\x80-\xff]")
 _ISO_2022_JP = re.compile(rb"\x1b\$[@B]")
 
 
+@lru_cache(maxsize=256)
 def codec(label: str | None) -> str | None:
     """The name of Python's codec for a charset's label; None if it is no charset that we know."""
     name = (label or "").strip(" \t\"'").lower().partition("*")[0]
@@ -126,7 +127,7 @@ def _decode(raw: bytes, label: str | None, hints: Iterable[str | None]) -> tuple
         if raw.startswith(mark):
             return raw[len(mark) :].decode(name, "replace"), True
     declared = codec(label)
-    eight_bit = _NOT_ASCII.search(raw) is not None
+    eight_bit = not raw.isascii()
     if not eight_bit and declared not in _SEVEN_BIT and not (declared or "").startswith("utf_"):
         japanese = _strictly(raw, "iso2022_jp_ext") if _ISO_2022_JP.search(raw) else None
         return japanese or raw.decode("ascii"), label is None or declared is not None

@@ -22,7 +22,7 @@ _BLANK = re.compile(r"\s*+")
 _ANOTHER = re.compile(r"\s[\w*-]{1,40}\s?=")
 _COMMENT = re.compile(r"\([^()]*\)")
 _EXTENDED = re.compile(r"([^*]+)(?:\*([0-9]{1,3}))?(\*)?")
-_TYPE = re.compile(r"([!#$&^_.+\w-]{1,127})\s*/\s*([!#$&^_.+\w-]{1,127})", re.ASCII)
+_TYPE = re.compile(r"([!#$&^_.+\w-]{1,127})\s*/\s*([!#$&^_.+*\w-]{1,127})", re.ASCII)
 _NO_NAME = re.compile(
     # control characters, those that turn the direction of writing (UAX 9), those without width
     "[\0-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]"

@@ -32,6 +32,7 @@ MOST_TEXT = 4 * 1024 * 1024
 """Bytes of one section of the body that are read; the raw mail has the rest."""
 
 _LONGEST_SUBJECT = 2000
+_LONGEST_LIST = 256 * 1024
 
 
 def read(raw: bytes) -> Mail:
@@ -169,6 +170,11 @@ class _Reader:
         if len(values) > 1:
             self.defects[f"several-{name}"] = None
         made: list[Address] = []
+        left = _LONGEST_LIST
         for value in values[:most_fields]:
-            made += addresses.parse(words.eight_bit(value, self.hints))
+            made += addresses.parse(words.eight_bit(value[:left], self.hints))
+            left -= len(value)
+            if left <= 0:
+                self.defects[f"long-{name}"] = None
+                break
         return tuple(dict.fromkeys(made))[: addresses.MOST]

@@ -7,7 +7,7 @@ import struct
 
 from countersign.mail import charsets
 
-MOST_BYTES = 4 * 1024 * 1024
+MOST_BYTES = 1024 * 1024
 """Unpacked; what follows is not read."""
 
 _HEADER = struct.Struct("<II4sI")
@@ -18,7 +18,7 @@ _DICTIONARY = (
     rb"\par \pard\plain\f0\fs20\b\i\u\tab\tx"
 )
 _TOKEN = re.compile(
-    rb"\\([a-z]{1,32})(-?[0-9]{1,10})? ?|\\'([0-9a-fA-F]{2})|\\([^a-z])|([{}])"
+    rb"\\([A-Za-z]{1,32})(-?[0-9]{1,10})? ?|\\'([0-9a-fA-F]{2})|\\([^A-Za-z])|([{}])"
     rb"|[\r\n]+|([^\\{}\r\n]+)",
     re.DOTALL,
 )
@@ -29,7 +29,7 @@ _CHARACTERS = {
 }  # fmt: skip
 _DESTINATIONS = """
         fonttbl colortbl stylesheet info pict object header headerl headerr footer footerl footerr
-    listtable listoverridetable rsidtbl generator themedata datastore xmlnstbl filetbl
+    listtable listoverridetable rsidtbl generator mmathPr themedata datastore xmlnstbl filetbl
 """
 _NOT_TEXT = frozenset(_DESTINATIONS.split())
 

@@ -33,14 +33,15 @@ _KNOWN = re.compile(
     rb"References|In-Reply-To|Delivered-To|Content-[A-Za-z-]{2,40}|X-[\w-]{2,60})[ \t]*:",
     re.IGNORECASE,
 )
+_GOES_ON = re.compile(rb"[!-9;-~]{1,200}[ \t]*:|[ \t]++[^\s]")
 _BLANK_LINE = re.compile(rb"\n\r*(?:\n|\Z)")
 _MBOX = re.compile(rb">?From [^\n]*\n")
 _GUESSED_BOUNDARY = re.compile(
-    rb"(?:^|\n)--(\S[^\r\n]{0,69})\r*\n(?=\r*\n|Content-[\w-]+[ \t]*:)", re.IGNORECASE
+    rb"(?:^|\n)--(\S[^\r\n]{0,69})\r*\n(?=Content-[\w-]+[ \t]*:)", re.IGNORECASE
 )
 _GUESS_WITHIN = 4096
 _LOOK_AHEAD = 64 * 1024
-_LONGEST_BOUNDARY = 1000
+_LONGEST_BOUNDARY = 4000
 
 
 @dataclass(slots=True)
@@ -164,12 +165,12 @@ class _Splitter:
 
     def _boundary(self, entity: Entity) -> bytes:
         declared = parameters.raw(entity.parameters, "boundary").rstrip()[:_LONGEST_BOUNDARY]
-        if declared:
+        start = entity.start
+        if declared and self.raw.find(b"--" + declared, start, start + _LOOK_AHEAD) >= 0:
             return declared
         self.defects["no-boundary"] = None
-        within = self.raw[entity.start : entity.start + _GUESS_WITHIN]
-        guessed = _GUESSED_BOUNDARY.search(within)
-        return guessed[1].rstrip() if guessed else b""
+        guessed = _GUESSED_BOUNDARY.search(self.raw[start : start + _GUESS_WITHIN])
+        return guessed[1].rstrip() if guessed else declared
 
     def _delimiter(self, position: int) -> tuple[int, int, int, bool] | None:
         """The next line that ends a part: start, end, the depth it belongs to, if it closes that.
@@ -195,8 +196,11 @@ class _Splitter:
         line = line.rstrip()
         if stack := self.depths.get(line):
             return stack[-1], False
-        if line.endswith(b"--") and (stack := self.depths.get(line[:-2].rstrip())):
+        closing = line.rfind(b"--")  # some write more after it
+        if closing >= 0 and (stack := self.depths.get(line[:closing].rstrip())):
             return stack[-1], True
+        if stack := self.depths.get(line.split(maxsplit=1)[0] if line else b""):
+            return stack[-1], False
         return None
 
     def _end(self, delimiter: int) -> None:
@@ -233,7 +237,7 @@ class _Splitter:
             self.lines_left -= 1
             stop = raw.find(b"\n", position) + 1 or len(raw)
             first = raw[position]
-            if first in b"\r\n" and not raw[position:stop].strip(b"\r\n"):
+            if first in b" \t\r\n" and self._is_blank(position, stop):
                 return _Header(self._values(found), stop, stop)
             name = _NAME.match(raw, position, stop)
             if first in b" \t":
@@ -256,6 +260,13 @@ class _Splitter:
                 self.defects["not-a-field"] = None
             position = stop
         return _Header(self._values(found), len(raw), len(raw))
+
+    def _is_blank(self, position: int, stop: int) -> bool:
+        """Whether a line ends the header. One of blanks alone does, unless the header goes on."""
+        line = self.raw[position : min(stop, position + 1000)]
+        if not line.strip(b"\r\n"):
+            return True
+        return not (line.strip() or _GOES_ON.match(self.raw, stop))
 
     def _values(self, found: list[tuple[str, int, int]]) -> Fields:
         return [

@@ -68,7 +68,11 @@ def unpack(raw: bytes) -> Contents | None:
         elif attachments and kind == _ATTACH_DATA:
             attachments[-1][_DATA] = _Value(_BINARY, data)
         elif attachments and kind == _ATTACHMENT:
-            attachments[-1] = {**_properties(data), **attachments[-1]}
+            found = _properties(data)
+            embedded = _DATA in found and found[_DATA].is_mail
+            attachments[-1] = (
+                {**attachments[-1], **found} if embedded else {**found, **attachments[-1]}
+            )
     files = (_file(properties, code_page) for properties in attachments)
     return Contents(*_bodies(message, code_page), tuple(file for file in files if file))
 
@@ -77,6 +81,11 @@ def unpack(raw: bytes) -> Contents | None:
 class _Value:
     kind: int
     raw: bytes
+
+    @property
+    def is_mail(self) -> bool:
+        """Beside an embedded mail stands a picture of its icon; of other objects, what they are."""
+        return self.kind == _OBJECT and self.raw.startswith(_SIGNATURE, _OBJECT_ID)
 
     def text(self, code_page: str) -> str:
         charset = "utf-16-le" if self.kind == _UNICODE else code_page
@@ -165,9 +174,8 @@ def _file(found: dict[int, _Value], code_page: str) -> File | None:
     name = named.text(code_page).partition("\0")[0] if named else None
     data = found[_DATA]
     if data.kind == _OBJECT:
-        embedded = data.raw[_OBJECT_ID:]
-        declared = "application/ms-tnef" if embedded.startswith(_SIGNATURE) else ""
-        return File(name, declared or "application/octet-stream", None, embedded)
+        declared = "application/ms-tnef" if data.is_mail else "application/octet-stream"
+        return File(name, declared, None, data.raw[_OBJECT_ID:])
     mime = found[_MIME_TYPE].text(code_page).strip("\0 ").lower() if _MIME_TYPE in found else ""
     content_id = found[_CONTENT_ID].text(code_page).strip("\0 <>") if _CONTENT_ID in found else ""
     return File(name, mime or "application/octet-stream", content_id or None, data.raw)

@@ -9,9 +9,16 @@ import binascii
 import re
 from typing import NamedTuple
 
+MOST_TEXT = 6 * 1024 * 1024
+"""Bytes of a damaged text that are mended."""
+
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _WHITE = b" \t\r\n\v\f\0"
-_BASE64_RUN = re.compile(rb"[A-Za-z0-9+/]+")
+_MOST_LINE = 1000
+_MOST_SECTIONS = 1000
+_LINE = re.compile(rb"[^\n]+")
+_BASE64_LINE = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}")
+_NOT_ALPHABET = bytes(set(range(256)) - set(_ALPHABET))
 # White space at the end of a line was added on the way, a soft break's too (RFC 2045, 6.7 (3)).
 _TRAILING = re.compile(rb"(?<![ \t])[ \t]++(?=\r*(?:\n|\Z))")
 _SOFT_BREAK = re.compile(rb"=\r*\n")
@@ -50,19 +57,38 @@ def _base64(raw: bytes, is_text: bool) -> tuple[bytes, bool]:
         return binascii.a2b_base64(packed, strict_mode=True), True
     except binascii.Error:
         pass
-    foreign = len(packed.translate(None, _ALPHABET + b"="))
-    if is_text and (b" " in raw.strip() and foreign * 12 > len(packed)):
-        return raw, False
+    if is_text:
+        encoded = _encoded_lines(raw[:MOST_TEXT])
+        if encoded is None:
+            return raw, False
+        packed = encoded
     if not (b"+" in packed or b"/" in packed):  # the URL's alphabet (RFC 4648, 5)
         packed = packed.translate(bytes.maketrans(b"-_", b"+/"))
     return b"".join(_each_padded(packed)), False
 
 
+def _encoded_lines(raw: bytes) -> bytes | None:
+    """The base64 in a text, without a list's footer below it; None if the text is none."""
+    first = next(iter(raw[:_MOST_LINE].split(maxsplit=1)), b"")
+    certain = _BASE64_LINE.fullmatch(first) and (len(first) >= 40 or first.endswith(b"="))
+    made = bytearray()
+    pure = 0
+    for match in _LINE.finditer(raw):
+        line = match[0].strip()
+        if _BASE64_LINE.fullmatch(line):
+            made += line
+            pure += len(match[0])
+        elif not line.startswith(b"--"):
+            word = line.split(maxsplit=1)[0] if line else b""
+            made += word if word == line or word.endswith(b"=") else b""
+    return bytes(made) if certain or pure * 2 >= len(raw) else None
+
+
 def _each_padded(packed: bytes) -> list[bytes]:
     """What is padded ends there; another may follow: two files joined, or a list's footer."""
     decoded = []
-    for section in re.split(rb"=+", packed):
-        run = section.translate(None, bytes(set(range(256)) - set(_ALPHABET)))
+    for section in re.split(rb"=+", packed, maxsplit=_MOST_SECTIONS):
+        run = section.translate(None, _NOT_ALPHABET)
         run = run[: len(run) - 1] if len(run) % 4 == 1 else run
         decoded.append(binascii.a2b_base64(run + b"=" * (-len(run) % 4)))
     return decoded
@@ -113,7 +139,7 @@ def _uu_line(line: bytes) -> bytes:
     try:
         return binascii.a2b_uu(line)
     except binascii.Error:  # some write a character too many at the end
-        length = ((line[0] - 32) & 63) * 4 // 3 + 3
+        length = (((line[0] - 32) & 63) * 4 + 5) // 3
         try:
             return binascii.a2b_uu(line[:length])
         except binascii.Error:

@@ -31,6 +31,8 @@ def text(raw: bytes, hints: Iterable[str | None] = ()) -> str:
 
 def eight_bit(raw: bytes, hints: Iterable[str | None] = ()) -> str:
     """A field's value with its raw 8-bit characters, folds taken out, encoded words as they are."""
+    if raw.isascii() and b"\x1b" not in raw and b"\0" not in raw:
+        return raw.decode("ascii").replace("\r", "").replace("\n", "")
     return charsets.decode(raw, None, hints)[0].replace("\r", "").replace("\n", "")
 
 
