@@ -89,6 +89,7 @@ locks: venv ## write the lock files; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) requirements/layer.in -o requirements/layer.lock
 	$(COMPILE) requirements/migrations.in -c requirements/layer.lock -o functions/migrations/requirements.txt \
 	  --no-emit-package sqlalchemy --no-emit-package typing-extensions
+	$(COMPILE) requirements/mail.in -o functions/ingest/requirements.txt
 	$(COMPILE) requirements/dev.in -o requirements/dev.lock
 	$(COMPILE) requirements/local-aws.in -o requirements/local-aws.lock
 	$(COMPILE) requirements/sam.in -o requirements/sam.lock

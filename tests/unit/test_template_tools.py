@@ -189,11 +189,11 @@ def test_a_deploy_with_another_python_says_which_it_needs(monkeypatch: pytest.Mo
 
 LOCKS = [
     *sorted((environment.ROOT / "requirements").glob("*.lock")),
-    environment.ROOT / "functions" / "migrations" / "requirements.txt",
+    *sorted((environment.ROOT / "functions").glob("*/requirements.txt")),
 ]
 
 
-@pytest.mark.parametrize("file", LOCKS, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", LOCKS, ids=lambda file: f"{file.parent.name}-{file.stem}")
 def test_a_lock_holds_versions_and_hashes_and_no_addresses(file: Path) -> None:
     text = file.read_text()
     pinned = re.split(r"^(?=[a-z])", re.sub(r"^ *#.*\n", "", text, flags=re.MULTILINE), flags=re.M)
