@@ -24,6 +24,7 @@ from countersign.platform.errors import NotFound
 
 MODULES = {
     "api": "countersign.channels.providers.api",
+    "smtp": "countersign.channels.providers.smtp",
     "twilio": "countersign.channels.providers.twilio",
 }
 
@@ -95,6 +96,6 @@ def provider_module(name: str) -> Provider:
 
 
 if TYPE_CHECKING:
-    from countersign.channels.providers import api, twilio
+    from countersign.channels.providers import api, smtp, twilio
 
-    _conform: tuple[Provider, ...] = (api, twilio)
+    _conform: tuple[Provider, ...] = (api, smtp, twilio)
