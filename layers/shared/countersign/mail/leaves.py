@@ -110,7 +110,7 @@ def text(structure: Structure, leaf: Leaf, raw: bytes) -> tuple[str, bool]:
     if leaf.kind == "html" and (meta := _META.search(raw[:4096])):
         hints = [meta[1].decode("ascii")]
     decoded, right = charsets.decode(raw, charset or (hints[0] if hints else None), hints)
-    decoded = decoded.replace("\r\n", "\n").replace("\r", "\n")
+    decoded = decoded.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n")
     if (
         leaf.content_type == "text/plain"
         and parameters.token(found.get("format")).lower() == "flowed"

@@ -75,10 +75,13 @@ def _encoded_lines(raw: bytes) -> bytes | None:
     pure = 0
     for match in _LINE.finditer(raw):
         line = match[0].strip()
-        if _BASE64_LINE.fullmatch(line):
+        if not line.strip(b"-_=") or line.startswith(b"--"):
+            continue  # a rule, or a boundary that nobody declared
+        foreign = len(line.translate(None, _ALPHABET + b"-_="))
+        if foreign * 10 <= len(line) and b" " not in line:
             made += line
             pure += len(match[0])
-        elif not line.startswith(b"--"):
+        else:
             word = line.split(maxsplit=1)[0] if line else b""
             made += word if word == line or word.endswith(b"=") else b""
     return bytes(made) if certain or pure * 2 >= len(raw) else None
@@ -95,8 +98,6 @@ def _each_padded(packed: bytes) -> list[bytes]:
 
 
 def _quoted_printable(raw: bytes) -> tuple[bytes, bool]:
-    if b"=" not in raw:
-        return raw, True
     return binascii.a2b_qp(_SOFT_BREAK.sub(b"", _TRAILING.sub(b"", raw))), True
 
 
@@ -125,7 +126,7 @@ def _uu_lines(raw: bytes, position: int) -> tuple[bytes, int | None]:
         stop = newline if newline >= 0 else min(len(raw), position + 120)
         line = raw[position:stop].rstrip(b"\r")
         if line.rstrip() == b"end":
-            return b"".join(decoded), stop
+            return b"".join(decoded), min(stop + 1, len(raw))
         if newline < 0 or not _UU_LINE.fullmatch(line):
             break
         position = newline + 1
