@@ -17,6 +17,7 @@ import re
 from collections.abc import Collection
 from typing import Literal
 
+from countersign.mail.bounces import beginning, from_mail_system
 from countersign.mail.model import Mail
 from countersign.mail.replies import without_token
 from countersign.mail.verdicts import Verdicts, aligned, domain
@@ -46,10 +47,6 @@ _REPORTS: dict[str, Silence] = {
     "disposition-notification": "receipt",
     "feedback-report": "complaint",
 }
-_DAEMON = re.compile(
-    r"(?:mailer|mail|mailbox|delivery)[-_.]?daemon|m?daemon|postmaster|mail[-_.]?delivery.*|maildelivery"
-    r"|bounces?(?:[-+=_.].*)?|microsoftexchange[0-9a-f]{8,}"
-)
 _AUTO_REPLY_HEADERS = (
     "x-autoreply",
     "x-auto-reply",
@@ -110,8 +107,6 @@ _ANSWERS_INVITATION = re.compile(
     r"|已接受|已拒绝|已拒絕|承諾済み|辞退|수락됨|거절됨)\s?[:：]",
     re.IGNORECASE,
 )
-_TAGS = re.compile(r"<[^<>]*>|&nbsp;")
-_LOOKED_AT = 20_000
 
 
 def silence(mail: Mail, verdicts: Verdicts, ours: Collection[str] = ()) -> Silence | None:
@@ -149,12 +144,11 @@ def _from_ourselves(mail: Mail, own: set[str]) -> Silence | None:
 
 
 def _report(mail: Mail) -> Silence | None:
-    if mail.report:
-        return _REPORTS.get(mail.report.report_type, "notification")
-    local_part = mail.from_[0].address.rpartition("@")[0].lower() if mail.from_ else ""
-    if "x-failed-recipients" in mail.headers or _DAEMON.fullmatch(local_part):
+    if mail.report and mail.report.report_type in _REPORTS:
+        return _REPORTS[mail.report.report_type]
+    if from_mail_system(mail):
         return "bounce"
-    return None
+    return "notification" if mail.report else None
 
 
 def _automatic_answer(mail: Mail, verdicts: Verdicts) -> Silence | None:
@@ -200,7 +194,7 @@ def _calendar(mail: Mail) -> Silence | None:
         return None
     # Google Calendar puts the invitation there as text, and says what it is by the message id.
     by_google = (mail.message_id or "").startswith("calendar-")
-    return "calendar" if by_google or not _text(mail) else None
+    return "calendar" if by_google or not "".join(beginning(mail)).strip() else None
 
 
 def _to_many(mail: Mail, own: set[str]) -> Silence | None:
@@ -265,11 +259,3 @@ def _word(mail: Mail, name: str) -> str:
     """The first word of a header, without parameters and comments; '' if there is none."""
     value = next(iter(mail.headers.get(name, ())), "")
     return re.split(r"[\s;(]", value.strip(), maxsplit=1)[0].lower()
-
-
-def _text(mail: Mail) -> str:
-    if mail.text and mail.text.strip():
-        return mail.text.strip()
-    html = (mail.html or "")[:_LOOKED_AT]
-    _, body, rest = html.partition("<body")
-    return _TAGS.sub("", body + rest if body else html).strip()
