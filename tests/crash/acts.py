@@ -1,36 +1,40 @@
-"""What people do. An act begins and ends at rest: nothing under way, nothing in a queue.
+"""What people do. An act ends at rest: nothing under way, nothing in a queue.
 
 So acts are explored one at a time, and a flow is acts that follow each other: a message comes in
-and gets its draft; the draft is approved, sent, and its provider has the last word.
+and gets its draft; the draft is approved, sent, and its provider has the last word. What came
+before an act may leave a message in a queue: what was approved can be taken back for a while.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import timedelta
 
 from local.http_server import Response
 from local.providers.twilio import refusal
+from tests.crash.ground import CUSTOMER
 from tests.crash.product import ROLES
 from tests.crash.stage import Stage
 
 Play = Callable[[Stage], None]
 WHOLE_WINDOW = 900
-"""An undo window longer than it takes a queue to bring a message again after a crash."""
+"""Seconds to undo, or of debouncing: longer than it takes a queue to bring a message again."""
 
 
 @dataclass(frozen=True)
 class Act:
-    """An act, told in its `play`: with which provider, and what came before it.
+    """An act, told in its `play`: on which type of channel, and what came before it.
 
     Of an act that differs little from another, only that is explored: the `functions` whose part in
     it is another one, and their `statements` only if their transactions are others.
     """
 
     play: Play
-    provider: str = "twilio"
+    channel: str = "sms"
     before: tuple[Play, ...] = ()
     undo_seconds: int = 0
+    debounce_seconds: int = 0
     functions: Collection[str] = tuple(ROLES)
     statements: bool = False
     is_race: bool = False
@@ -53,6 +57,13 @@ def told_twice(stage: Stage) -> None:
     """The provider tells of one message under two event ids."""
     stage.customer.writes("Can I return my order for free?")
     stage.customer.writes("Can I return my order for free?", told_as="again")
+    stage.rest()
+
+
+def burst(stage: Stage) -> None:
+    """The customer goes on before there is a draft."""
+    stage.customer.writes("Can I return my order for free?")
+    stage.customer.writes("And without the box?")
     stage.rest()
 
 
@@ -113,10 +124,26 @@ def own_words(stage: Stage) -> None:
     stage.rest()
 
 
-def take_back(stage: Stage) -> None:
-    """The agent approves, and takes it back."""
-    stage.agent.approves()
+def approval(stage: Stage) -> None:
+    """The draft is approved, and can still be taken back."""
+    stage.agent.approves("Yes.")
+
+
+def rejection(stage: Stage) -> None:
+    """The agent rejects the draft."""
+    stage.agent.rejects()
+    stage.rest()
+
+
+def change_of_mind(stage: Stage) -> None:
+    """The agent takes the decision back."""
     stage.agent.takes_back()
+    stage.rest()
+
+
+def suppression(stage: Stage) -> None:
+    """Before what was approved is handed over, it turns out that nobody may write to them."""
+    stage.ground.suppress(CUSTOMER)
     stage.rest()
 
 
@@ -134,21 +161,32 @@ def race(stage: Stage) -> None:
     stage.rest()
 
 
+def told_again(stage: Stage) -> None:
+    """The provider tells of a message under another event id, just as it is taken in."""
+    stage.customer.writes("Can I return my order for free?")
+    stage.rest(until=stage.now() + timedelta(seconds=1))
+    stage.customer.writes("Can I return my order for free?", told_as="again")
+    stage.rest()
+
+
 def overtake(stage: Stage) -> None:
     """The customer writes again while the approved reply can still be taken back."""
-    stage.agent.approves("Yes.")
     stage.customer.writes("And without the box?")
     stage.rest()
 
 
 ACTS = {
     "message by sms": Act(message, statements=True),
-    "reply by sms": Act(reply, before=(message,), statements=True),
+    "reply by sms": Act(reply, before=(message,), undo_seconds=10, statements=True),
+    "message by whatsapp": Act(
+        message, "whatsapp", functions=("webhooks", "ingest"), statements=True
+    ),
     "message by api": Act(large_message, "api", functions=("webhooks", "ingest"), statements=True),
     "reply by api": Act(
         reply, "api", (message,), functions=("outbound", "webhooks", "ingest"), statements=True
     ),
     "message told twice": Act(told_twice, "api", functions=("webhooks", "ingest")),
+    "burst": Act(burst, debounce_seconds=WHOLE_WINDOW, functions=("ingest",), statements=True),
     "silent reply": Act(silent_reply, before=(message,), functions=("outbound", "relay")),
     "silent reply by api": Act(silent_reply, "api", (message,), functions=("outbound",)),
     "throttled reply": Act(throttled_reply, before=(message,), functions=("outbound",)),
@@ -156,17 +194,38 @@ ACTS = {
     "swept reply": Act(swept_reply, before=(message,)),
     "refused reply": Act(refused_reply, before=(message,), functions=("approvals",)),
     "own words": Act(own_words, before=(message,), functions=("approvals",), statements=True),
-    "take back": Act(take_back, before=(message,), undo_seconds=WHOLE_WINDOW, statements=True),
+    "take back": Act(
+        change_of_mind, before=(message, approval), undo_seconds=WHOLE_WINDOW, statements=True
+    ),
     "reply after taking back": Act(
-        silent_reply, before=(message, take_back), functions=("approvals",)
+        silent_reply,
+        before=(message, approval, change_of_mind),
+        undo_seconds=WHOLE_WINDOW,
+        functions=("approvals",),
+    ),
+    "rejection": Act(rejection, before=(message,), functions=("approvals",), statements=True),
+    "take back rejection": Act(
+        change_of_mind, before=(message, rejection), functions=("approvals",), statements=True
+    ),
+    "suppression": Act(
+        suppression,
+        before=(message, approval),
+        undo_seconds=WHOLE_WINDOW,
+        functions=("outbound", "drafts"),
+        statements=True,
     ),
     "overtake": Act(
         overtake,
-        before=(message,),
+        before=(message, approval),
         undo_seconds=WHOLE_WINDOW,
         functions=("ingest", "outbound"),
         statements=True,
     ),
     "night": Act(night, before=(message,), functions=("relay",), statements=True),
 }
-RACE = Act(race, before=(message,), functions=("approvals", "ingest"), is_race=True)
+RACES = {
+    "approval against message": Act(
+        race, before=(message,), functions=("approvals", "ingest"), is_race=True
+    ),
+    "message against itself": Act(told_again, "api", functions=("ingest",), is_race=True),
+}

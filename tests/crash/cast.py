@@ -14,12 +14,10 @@ from local.providers.receiver import envelope
 from local.providers.receiver import signed_headers as signed_by_receiver
 from local.providers.twilio import signed_headers as signed_by_twilio
 from tests.crash.edges import Crash
-from tests.crash.ground import ACCOUNT, OUR_NUMBER, SIGNING_SECRET, TOKEN
+from tests.crash.ground import ACCOUNT, CUSTOMER, OUR_NUMBER, SIGNING_SECRET, TOKEN
 
 if TYPE_CHECKING:
     from tests.crash.stage import Stage
-
-CUSTOMER = "+15550100001"
 
 
 class Customer:
@@ -32,20 +30,24 @@ class Customer:
         """`told_as` tells one message under several event ids, where the provider has such ids."""
         number = crc32(text.encode())
         if self._stage.ground.tenant.provider == "twilio":
-            event = self._sms(text, number)
+            event = self._by_twilio(text, number)
         else:
             event = self._api_event(text, number, told_as)
         self._stage.bring(event)
 
-    def _sms(self, text: str, number: int) -> Event:
-        url = self._stage.ground.tenant.webhook_url
+    def _by_twilio(self, text: str, number: int) -> Event:
+        tenant = self._stage.ground.tenant
+        url = tenant.webhook_url
         form = {
             "MessageSid": f"SM{number:032}",
             "AccountSid": ACCOUNT,
-            "From": CUSTOMER,
-            "To": OUR_NUMBER,
+            "From": tenant.address(CUSTOMER),
+            "To": tenant.address(OUR_NUMBER),
             "Body": text,
         }
+        if tenant.channel == "whatsapp":
+            picture = {"MediaUrl0": "https://twilio.example/0", "MediaContentType0": "image/png"}
+            form |= {"ProfileName": "Ada", "NumMedia": "1", **picture}
         return Event(url, urlencode(form).encode(), partial(signed_by_twilio, TOKEN, url, form))
 
     def _api_event(self, text: str, number: int, told_as: str) -> Event:
@@ -73,6 +75,12 @@ class Agent:
             decision = {"revision_token": self.reads(path)["revision_token"], "final_text": text}
             self._repeats("POST", f"{path}/approval", decision)
 
+    def rejects(self) -> None:
+        """Reject the pending draft."""
+        while pending := self._rows("drafts", "status = 'pending'"):
+            reason = {"reason_code": "wrong_tone"}
+            self._repeats("POST", f"/v1/drafts/{pending[0]['id']}/rejection", reason)
+
     def writes(self, text: str) -> None:
         """Send words of one's own, without a draft."""
         for conversation in self._rows("conversations", "true"):
@@ -80,9 +88,10 @@ class Agent:
             self._repeats("POST", path, {"text": text})
 
     def takes_back(self) -> None:
-        """Undo the approval, unless it is too late."""
+        """Undo the decision, unless it is too late."""
         for action in self._rows("draft_actions", "revoked_at IS NULL"):
-            self._repeats("DELETE", f"/v1/drafts/{action['draft_id']}/approval")
+            decision = "rejection" if action["type"] == "reject" else "approval"
+            self._repeats("DELETE", f"/v1/drafts/{action['draft_id']}/{decision}")
 
     def resolves(self) -> None:
         """Say of what stays unknown whether it went out, as the provider's own record has it."""

@@ -30,11 +30,12 @@ Sort = Literal["statement", "commit", "read", "call"]
 
 
 class Point(NamedTuple):
-    """What passes an edge, and in which process."""
+    """What passes an edge, in which process, and in the how-manieth call of a handler."""
 
     process: str
     label: str
     sort: Sort
+    invocation: int
 
     def __str__(self) -> str:
         return f"{self.process}: {self.label}"
@@ -86,15 +87,23 @@ class Edges:
         self.twin: Callable[[], None]
         self._process: Process | None = None
         self._watching = False
+        self._invocations = self._invocation = 0
+
+    def begin(self, trouble: Trouble | None) -> None:
+        """Begin a run."""
+        self.points, self.trouble = [], trouble
+        self._invocations = 0
 
     @contextmanager
     def inside(self, process: Process) -> Iterator[None]:
-        """What happens in this block is done by `process`."""
-        outer, self._process = self._process, process
+        """What happens in this block is done by `process`, in one call of its handler."""
+        outer = self._process, self._invocation
+        self._invocations += 1
+        self._process, self._invocation = process, self._invocations
         try:
             yield
         finally:
-            self._process = outer
+            self._process, self._invocation = outer
 
     @contextmanager
     def watching(self, watching: bool = True) -> Iterator[None]:
@@ -115,7 +124,7 @@ class Edges:
         if not process.alive:
             raise Crash
         trouble, number = self.trouble, len(self.points)
-        self.points.append(Point(process.name, label, sort))
+        self.points.append(Point(process.name, label, sort, self._invocation))
         kind = trouble.kind if trouble and trouble.at == number else None
         if kind == "crash before":
             self._crash(process)

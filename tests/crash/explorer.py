@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 
 import pytest
 
@@ -50,9 +51,7 @@ class Explorer:
         self._edges = Edges()
         self._edges.stall = lambda process: self.stage.stall(process)
         self._edges.twin = lambda: self.stage.twin()
-        self._ground = Ground(
-            database, act.provider, act.undo_seconds, LOCK_TIMEOUT if act.is_race else "0"
-        )
+        self._ground = Ground(database, act, LOCK_TIMEOUT if act.is_race else "0")
         self._product = Product(database, self._edges, patch)
         self._before: Outside | None = None
         # Ahead of the database's own clock, which says when a row was made.
@@ -77,9 +76,11 @@ class Explorer:
 
     def explore(self, kinds: Collection[Kind] = KINDS) -> Iterator[Finding]:
         """Make each trouble that makes sense, in a run of its own; yields what was wrong."""
-        for number, point in enumerate(self.points()):
+        points = self.points()
+        for number, (point, following) in enumerate(zip_longest(points, points[1:])):
+            covered = "crash before" in kinds and self._is_next(point, following)
             for kind in kinds:
-                if self._makes_sense(kind, point):
+                if self._makes_sense(kind, point) and not (kind == "crash after" and covered):
                     wrong = self._make(Trouble(kind, number), point)
                     if wrong:
                         yield Finding(kind, point, tuple(wrong))
@@ -92,6 +93,17 @@ class Explorer:
         """The points of the act, counted in a run without trouble."""
         self.play()
         return self._edges.points
+
+    def _is_next(self, point: Point, following: Point | None) -> bool:
+        """Whether a crash after a point is explored as the crash before the following one.
+
+        In one call of a handler nothing that would outlive it happens between them.
+        """
+        return (
+            following is not None
+            and following.invocation == point.invocation
+            and self._makes_sense("crash before", following)
+        )
 
     def _makes_sense(self, kind: Kind, point: Point) -> bool:
         """Whether it can differ, at this point, from what is explored elsewhere."""
@@ -137,7 +149,7 @@ class Explorer:
             self._patch.setattr(f"{module}.datetime", outside.as_datetime())
         self._product.begin(outside)
         self.stage = Stage(self._ground, self._edges, self._product, outside, order)
-        self._edges.points, self._edges.trouble = [], trouble
+        self._edges.begin(trouble)
         with self._edges.watching():
             play(self.stage)
             self.stage.end()

@@ -6,7 +6,7 @@ import hashlib
 import json
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import psycopg
@@ -21,8 +21,13 @@ from countersign.platform.ids import new_id
 from tests.conftest import PASSWORDS, TestDatabase
 from tests.world import HashingEncoder
 
+if TYPE_CHECKING:
+    from tests.crash.acts import Act
+
 ARTICLE = "Returns are free for 30 days. Keep the box."
-OUR_NUMBER = "+15550100002"
+CUSTOMER, OUR_NUMBER = "+15550100001", "+15550100002"
+PROVIDERS = {"sms": "twilio", "whatsapp": "twilio", "api": "api"}
+"""The types of channel, and who stands behind each."""
 ACCOUNT, TOKEN = "AC" + "0" * 32, "token-of-twilio"
 SIGNING_SECRET = "whsec_c2VjcmV0LW9mLXRoZS1yZWNlaXZlciE="
 RECEIVER_URL = "https://receiver.example/receivers/shop"
@@ -35,7 +40,7 @@ _FOUND = """
     VALUES (%(space)s, 'openai', 'hasher', 64);
     INSERT INTO organizations (id, slug, name) VALUES (%(org)s, 'shop', 'Shop');
     INSERT INTO organization_settings (organization_id, undo_seconds, debounce_seconds)
-    VALUES (%(org)s, %(undo)s, 0);
+    VALUES (%(org)s, %(undo)s, %(debounce)s);
     INSERT INTO users (id, email, display_name) VALUES (%(user)s, 'agent@shop.example', 'Agent');
     INSERT INTO organization_memberships (organization_id, user_id) VALUES (%(org)s, %(user)s);
     INSERT INTO api_keys (organization_id, id, user_id, name, secret_hash, scopes, expires_at)
@@ -60,8 +65,16 @@ class Tenant:
 
     organization_id: UUID
     channel_id: UUID
-    provider: str
+    channel: str
     api_key: str
+
+    @property
+    def provider(self) -> str:
+        return PROVIDERS[self.channel]
+
+    def address(self, number: str) -> str:
+        """What a number is called on the channel."""
+        return f"whatsapp:{number}" if self.channel == "whatsapp" else number
 
     @property
     def webhook_url(self) -> str:
@@ -87,16 +100,14 @@ class Tenant:
 class Ground:
     """What the tests do to the database beside the product: look into it, and turn it back."""
 
-    def __init__(
-        self, database: TestDatabase, provider: str, undo_seconds: int, lock_timeout: str
-    ) -> None:
+    def __init__(self, database: TestDatabase, act: Act, lock_timeout: str) -> None:
         self._database = database
         self._connection = psycopg.connect(
             database.cluster.conninfo(database.name), autocommit=True, row_factory=dict_row
         )
         self.run(f"ALTER DATABASE {database.name} SET lock_timeout = '{lock_timeout}'")
         self._clear()
-        self.tenant = self._found(provider, undo_seconds)
+        self.tenant = self._found(act)
         self._written = self._make_room()
 
     def close(self) -> None:
@@ -125,24 +136,34 @@ class Ground:
         sql = "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'"
         return [row["name"] for row in self.rows(sql) if row["name"] != "alembic_version"]
 
-    def _found(self, provider: str, undo_seconds: int) -> Tenant:
+    def _found(self, act: Act) -> Tenant:
         names = ("org", "user", "key", "channel", "set", "document", "chunk", "space")
         ids = {name: new_id() for name in names}
+        api_key = f"cs_{ids['key'].hex}_{KEY_SECRET}"
+        tenant = Tenant(ids["org"], ids["channel"], act.channel, api_key)
         values = {
             **ids,
-            "undo": undo_seconds,
+            "undo": act.undo_seconds,
+            "debounce": act.debounce_seconds,
             "scopes": list(SCOPES),
             "secret_hash": hashlib.sha256(KEY_SECRET.encode()).digest(),
-            "provider": provider,
-            "type": {"twilio": "sms"}.get(provider, provider),
-            "address": OUR_NUMBER,
+            "provider": tenant.provider,
+            "type": tenant.channel,
+            "address": tenant.address(OUR_NUMBER),
             "text": ARTICLE,
             "vector": Vector(padded(HashingEncoder().embed([ARTICLE]).vectors[0])).to_text(),
         }
         with psycopg.ClientCursor(self._connection) as cursor:
             cursor.execute(_FOUND, values)
-        api_key = f"cs_{ids['key'].hex}_{KEY_SECRET}"
-        return Tenant(ids["org"], ids["channel"], provider, api_key)
+        return tenant
+
+    def suppress(self, address: str) -> None:
+        """Note that nobody may write to an address, as another conversation could have led to."""
+        self._connection.execute(
+            "INSERT INTO suppressions (organization_id, id, address, reason)"
+            " VALUES (%s, gen_random_uuid(), %s, 'complained') ON CONFLICT DO NOTHING",
+            [self.tenant.organization_id, address],
+        )
 
     def _make_room(self) -> list[str]:
         """The tables that founding left empty: what the product writes. Each gets a place to be

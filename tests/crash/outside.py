@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
@@ -81,14 +81,15 @@ class Message:
 
 
 class Queues:
-    """SQS, as far as `platform.queues` calls it."""
+    """SQS, as far as `platform.queues` calls it, with what an earlier run left in it."""
 
-    def __init__(self, edges: Edges, clock: Clock) -> None:
+    def __init__(self, edges: Edges, clock: Clock, before: Queues | None) -> None:
         self._edges, self._clock = edges, clock
-        self.waiting: list[Message] = []
+        left = before.waiting if before else []
+        self.waiting: list[Message] = [replace(message) for message in left]
         self.dead: list[Message] = []
         self.refuses: set[str] = set()
-        self._sent: list[Message] = []
+        self._sent = list(self.waiting)
 
     def send_message_batch(
         self,
@@ -270,13 +271,13 @@ def _completion(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 class Outside:
-    """All of it, for one run; the providers' record goes on from an earlier one."""
+    """All of it, for one run; queues and the providers' record go on from an earlier one."""
 
     def __init__(
         self, edges: Edges, tenant: Tenant, start: datetime, before: Outside | None
     ) -> None:
         self.clock = Clock(start)
-        self.queues = Queues(edges, self.clock)
+        self.queues: Queues = Queues(edges, self.clock, before.queues if before else None)
         self.secrets = Secrets(edges, tenant.secrets)
         self.buckets = Buckets(edges)
         self.internet: Internet = Internet(

@@ -26,6 +26,7 @@ ENVIRONMENT = {
     "OUTBOUND_QUEUE_URL": "outbound",
     "RELAY_QUEUE_URL": "relay",
     "RAW_BUCKET": "raw",
+    "MESSAGES_BUCKET": "messages",
     "AUDIT_BUCKET": "audit",
     "CHANNEL_KEY_SECRET_ID": "channel-key",
     "CHANNEL_SECRETS_PREFIX": "channels/",

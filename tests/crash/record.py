@@ -34,8 +34,14 @@ END = {
         "messages",
         "concat_ws(' ', direction, left(body_text, 40), cancelled_at IS NOT NULL)",
     ),
+    "media": ("attachments", "concat_ws(' ', mime_type, status)"),
     "drafts": ("drafts", "concat_ws(' ', revision, status)"),
-    "requests": ("draft_requests", "concat_ws(' ', revision, status)"),
+    # How many are overtaken depends on which messages came in together.
+    "requests": (
+        "draft_requests",
+        "concat_ws(' ', revision, status)",
+        "status <> 'superseded'",
+    ),
     "actions": ("draft_actions", "concat_ws(' ', type, revoked_at IS NOT NULL)"),
     "deliveries": ("deliveries", "status"),
     "samples": ("learning_samples", "diff_json::text"),

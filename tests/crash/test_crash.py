@@ -10,7 +10,7 @@ import pytest
 from countersign.channels import attempts
 from countersign.drafting import requests
 from countersign.platform import outbox
-from tests.crash.acts import ACTS, RACE, Act
+from tests.crash.acts import ACTS, RACES, Act
 from tests.crash.edges import Kind, Trouble
 from tests.crash.explorer import Explorer
 from tests.crash.outside import APPLICATION
@@ -30,8 +30,39 @@ def test_an_act_has_the_same_end(name: str, explore: Explore) -> None:
     assert not found, "\n".join(map(str, found))
 
 
-def test_a_reply_and_a_newer_message_do_not_meet_halfway(explore: Explore) -> None:
-    found = list(explore(RACE).explore(["stall"]))
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        ("message by whatsapp", {"drafts": ["1 pending"], "media": ["image/png pending"]}),
+        ("burst", {"drafts": ["1 pending"], "model calls": ["chat", "embedding"]}),
+        ("rejection", {"drafts": ["1 archived"], "actions": ["reject f"]}),
+        ("take back rejection", {"drafts": ["1 pending"], "actions": ["reject t"]}),
+        (
+            "suppression",
+            {
+                "drafts": ["1 superseded"],
+                "requests": ["1 drafted", "2 abstained"],
+                "actions": ["edit t"],
+                "samples": [],
+                "deliveries": ["cancelled"],
+                "attempts": [],
+                "conversations": ["open f t"],
+                "told": ["delivery_cancelled", "draft_ready"],
+            },
+        ),
+    ],
+)
+def test_without_trouble_an_act_ends_as_it_should(
+    name: str, end: dict[str, list[str]], explore: Explore
+) -> None:
+    reached = explore(ACTS[name]).end
+    assert reached is not None
+    assert {part: reached[part] for part in end} == end
+
+
+@pytest.mark.parametrize("name", RACES)
+def test_two_who_race_do_not_meet_halfway(name: str, explore: Explore) -> None:
+    found = list(explore(RACES[name]).explore(["stall"]))
     assert not found, "\n".join(map(str, found))
 
 

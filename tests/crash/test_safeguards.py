@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -25,10 +25,10 @@ from countersign.platform.db import TenantSession
 from countersign.platform.outbox import Outbox
 from tests.conftest import TestDatabase
 from tests.crash import edges
-from tests.crash.acts import ACTS, RACE, Act
+from tests.crash.acts import ACTS, RACES, Act
 from tests.crash.edges import Kind
 from tests.crash.explorer import Explorer
-from tests.crash.stage import Order
+from tests.crash.record import Fault
 
 Patch = pytest.MonkeyPatch
 Explore = Callable[[Act], Explorer]
@@ -38,7 +38,11 @@ def no_outbox_row(patch: Patch) -> None:
     """What is promised is only remembered by the process."""
 
     def remember(
-        session: TenantSession, queue: str, body: queues.Body, not_before: datetime | None = None
+        session: TenantSession,
+        queue: str,
+        body: queues.Body,
+        not_before: datetime | None = None,
+        correlation_id: str | None = None,
     ) -> None:
         row = outbox.OutboxRow(queue=queue, body=body, not_before=not_before or clock.now())
         row.organization_id, row.id = session.organization_id, UUID(int=0)
@@ -219,7 +223,7 @@ def no_idempotency_key(patch: Patch) -> None:
         ),
         (
             no_row_locks,
-            RACE,
+            RACES["approval against message"],
             ["stall"],
             "stall approvals: ",
             {"answers an older message"},
@@ -243,21 +247,21 @@ def test_without_a_safeguard_a_fault_is_found(
 
 
 @pytest.mark.parametrize(
-    ("table", "key", "columns", "name", "order"),
+    ("table", "key", "columns", "act", "trouble"),
     [
         (
             "webhook_deliveries",
             "uq_webhook_deliveries_event",
             "channel_id, provider_event_id",
-            "message by sms",
-            "each twice",
+            ACTS["message by sms"],
+            lambda explorer: explorer.play(order="each twice"),
         ),
         (
             "messages",
             "uq_messages_channel_id_external_id",
             "channel_id, external_id",
-            "message told twice",
-            "as sent",
+            RACES["message against itself"],
+            lambda explorer: next(explorer.explore(["stall"])).faults,
         ),
     ],
 )
@@ -265,18 +269,18 @@ def test_without_a_unique_key_an_event_is_taken_in_twice(
     table: str,
     key: str,
     columns: str,
-    name: str,
-    order: Order,
+    act: Act,
+    trouble: Callable[[Explorer], Iterable[Fault]],
     explore: Explore,
     crash_database: TestDatabase,
 ) -> None:
-    explorer = explore(ACTS[name])
+    explorer = explore(act)
     change = f"ALTER TABLE {table} DROP CONSTRAINT {key}, ADD CONSTRAINT {key} UNIQUE"
     with crash_database.connect() as owner:
         # A key of this name stays, for the statements that name it; it never finds anything equal.
         owner.execute(f"{change} (organization_id, {columns}, id)")
         try:
-            found = explorer.play(order=order)
+            found = trouble(explorer)
         finally:
             explorer.rewind()
             owner.execute(f"{change} (organization_id, {columns})")
