@@ -24,6 +24,7 @@ from countersign.platform.errors import NotFound
 
 MODULES = {
     "api": "countersign.channels.providers.api",
+    "ses": "countersign.channels.providers.ses",
     "smtp": "countersign.channels.providers.smtp",
     "twilio": "countersign.channels.providers.twilio",
 }
@@ -96,6 +97,6 @@ def provider_module(name: str) -> Provider:
 
 
 if TYPE_CHECKING:
-    from countersign.channels.providers import api, smtp, twilio
+    from countersign.channels.providers import api, ses, smtp, twilio
 
-    _conform: tuple[Provider, ...] = (api, smtp, twilio)
+    _conform: tuple[Provider, ...] = (api, ses, smtp, twilio)
