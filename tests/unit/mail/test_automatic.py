@@ -103,6 +103,7 @@ PEOPLE = {
     "about an office, through a distribution list": mail(
         subject="Out of office chairs?", headers={"x-auto-response-suppress": "All"}
     ),
+    "a person who is a postmaster": mail("postmaster@example.com"),
     "notifications@": mail("notifications@example.com"),
     "alertson@, daemonica@, bouncer@": mail("alertson.daemonica.bouncer@example.com"),
     "an invitation to us": mail(subject="Invitation: call on Friday", parts=(CALENDAR,)),
@@ -171,7 +172,7 @@ PROGRAMS: dict[str, tuple[Mail, Silence]] = {
     ),
     "mailman": (with_headers(x_beenthere="a@lists.example", x_mailman_version="2.1"), "list"),
     "a daemon": (mail("MAILER-DAEMON@mx.example.com"), "bounce"),
-    "a postmaster": (mail("postmaster@example.com"), "bounce"),
+    "a postmaster": (mail("postmaster@example.com", subject="Undeliverable: Re: x"), "bounce"),
     "Exchange": (mail("MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@x.example"), "bounce"),
     "Gmail's bounces": (with_headers(x_failed_recipients="a@gmail.com"), "bounce"),
     "a bounce": (mail(report=Report("delivery-status")), "bounce"),

@@ -61,9 +61,15 @@ def failed(recipient: str = "jane@customer.example", status: str = "5.1.1", said
     return f"Final-Recipient: rfc822; {recipient}\nAction: failed\nStatus: {status}{diagnostic}"
 
 
-def notice(text: str, *, sender: str = "MAILER-DAEMON@mx.example", headers: str = "") -> bytes:
+def notice(
+    text: str,
+    *,
+    sender: str = "MAILER-DAEMON@mx.example",
+    subject: str = "Returned mail",
+    headers: str = "",
+) -> bytes:
     """What systems write that do not know RFC 3464."""
-    head = f"From: {sender}\nTo: support@shop.example\nSubject: Returned mail\n{headers}\n"
+    head = f"From: {sender}\nTo: support@shop.example\nSubject: {subject}\n{headers}\n"
     return (head + dedent(text)).encode()
 
 
@@ -226,7 +232,7 @@ def test_notices_as_text(system: str) -> None:
 
 def test_notices_in_html() -> None:
     html = """
-        <html><head><style>p { content: x@style.example }</style></head><body>
+        <html><head><style>p { } to x@style.example</style></head><body>
         <p>Your message to <b>jane@customer.example</b> couldn't be delivered.</p>
         <p>jane wasn't found at customer.example.<br>550&nbsp;5.1.10 Recipient not found</p>
     """
@@ -316,7 +322,8 @@ def test_delays_are_no_bounces(text: str) -> None:
         notice(
             "I am away, please write to bob@customer.example",
             sender="jane@example.com",
-            headers="Return-Path: <>\nSubject: Automatic reply: My order\n",
+            subject="Automatic reply: My order",
+            headers="Return-Path: <>\n",
         ),
     ],
 )
@@ -331,9 +338,14 @@ def test_receipts_and_complaints_are_others(kind: str) -> None:
     assert bounces(mail) == ()
 
 
-def test_a_company_with_such_a_name_is_no_mail_system() -> None:
-    for sender in ("Bounce <jane@bounce.example>", "Daemon Targaryen <d@dragon.example>"):
-        mail = read(notice("Where is it? My other address is j@b.example", sender=sender))
+def test_people_and_companies_with_such_names_are_no_mail_systems() -> None:
+    for sender in (
+        "Bounce <jane@bounce.example>",
+        "Daemon Targaryen <d@dragon.example>",
+        "Bob <postmaster@b.example>",
+    ):
+        text = "Where is it? My other address is j@b.example"
+        mail = read(notice(text, sender=sender, subject="My order"))
         assert bounces(mail) == ()
         assert silence(mail, Verdicts()) is None
 

@@ -35,6 +35,7 @@ _SYSTEM = re.compile(
     r"|microsoftexchange[0-9a-f]{8,}|mail[-_.]?(?:delivery|system)(?:[-_.]\w{1,40})*|bounces?(?:[-+=_.].*)?",
     re.IGNORECASE,
 )
+_POSTMASTER = re.compile(r"post[-_]?master", re.IGNORECASE)
 _SYSTEM_NAME = re.compile(
     r"mail(?:er)?[- ]?daemon|post[- ]?master|mail delivery"
     r"|mail (?:delivery |transport )?(?:sub)?(?:system|service|agent|software)",
@@ -166,13 +167,16 @@ def from_mail_system(mail: Mail) -> bool:
     names = [author, *author.split("<"), *(one.name for one in mail.from_)]
     if any(_SYSTEM_NAME.fullmatch(name.strip('<>" ')) for name in names):
         return True
-    if any(_SYSTEM.fullmatch(one.address.rpartition("@")[0]) for one in mail.from_):
-        return True
-    returned_to = next(iter(mail.headers.get("return-path", ())), None)
-    is_null = returned_to is not None and (
-        not returned_to.strip("<> ") or "mailer-daemon" in returned_to.lower()
-    )
-    return (is_null or not mail.from_) and bool(_FAILED_SUBJECT.search(mail.subject[:1000]))
+    returned_to = next(iter(mail.headers.get("return-path", ())), "unknown").strip("<> ").lower()
+    goes_nowhere = not returned_to or returned_to.startswith("mailer-daemon")
+    has_failed = bool(_FAILED_SUBJECT.search(mail.subject[:_LONGEST_LINE]))
+    for one in mail.from_:
+        local_part = one.address.rpartition("@")[0]
+        # Postmasters are people too (RFC 2142, 5): "Bob <postmaster@example.com>".
+        is_bob = _POSTMASTER.fullmatch(local_part) and one.name
+        if _SYSTEM.fullmatch(local_part) and (goes_nowhere or has_failed or not is_bob):
+            return True
+    return has_failed and (goes_nowhere or not mail.from_)
 
 
 def _from_fields(groups: list[Mapping[str, str]], head: list[str]) -> Iterator[Bounce]:
