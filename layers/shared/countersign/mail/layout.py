@@ -30,7 +30,7 @@ class Line:
     """Marked element that it stands in; only some hold nothing but a quote."""
 
 
-_CITED = re.compile(r"[ \t]{0,3}>(?:[ \t]?>)*[ \t]?")
+_CITED = re.compile(r"[ \t]{0,3}>(?!=)(?:[ \t]?>)*[ \t]?")
 _LEFT_OVER = re.compile(r">[ \t]?[^\s>:@]{0,14}[ \t]?[:：][ \t]*")
 
 _BLOCKS = names("address article aside center div fieldset footer form header main section")
@@ -83,7 +83,7 @@ def plain(text: str) -> list[Line]:
     """The lines of a plain text."""
     found: list[Line] = []
     for raw in re.split(r"\r\n|[\r\n]", text):
-        cited = _CITED.match(raw)
+        cited = _CITED.match(raw) if ">" in raw else None
         # An address that was wrapped before its `>`, at the end of an attribution.
         if cited and found and _LEFT_OVER.fullmatch(raw) and found[-1].depth == 0:
             before = found[-1].raw
