@@ -399,6 +399,8 @@ def test_an_event_names_its_send() -> None:
     assert mine == ses_events.Subject("ses.AbC-_d", ATTEMPT, "m1")
     feedback = ses_events.subject_of(event("Delivery", "delivery", {}, "notificationType"))
     assert feedback == ses_events.Subject(None, None, "m1")
+    assert ses_events.source_of(event("Send", "send", {})) == "support@acme.example"
+    assert ses_events.source_of({"mail": {}}) == ""
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,13 @@ def subject_of(event: Event) -> Subject:
     return Subject(_PREFIX + channel if channel else None, attempt_id, message_id)
 
 
+def source_of(event: Event) -> str:
+    """The address that the mail was sent from, '' if the event does not say: what does not come of
+    a configuration set has no tags."""
+    source = _part(event, "mail").get("source")
+    return source if isinstance(source, str) else ""
+
+
 def _first(given: Event, name: str) -> str | None:
     found = [one for one in _list(given, name) if isinstance(one, str)]
     return found[0] if found else None
