@@ -26,7 +26,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import event
 
 from countersign.channels.envelope import Envelope, to_message
-from countersign.drafting.batches import ingest
+from countersign.drafting.batches import IngestSettings, ingest
 from countersign.platform import audit, queues
 from countersign.platform.ids import new_id
 from countersign.platform.outbox import Outbox
@@ -35,6 +35,7 @@ from tests import conftest, world
 from tests.world import MemoryQueues, Tenant
 
 BATCH = 10
+_SETTINGS = IngestSettings(raw_bucket="", messages_bucket="", channel_key_secret_id="")
 MESSAGES_PER_CONVERSATION = 4
 
 
@@ -110,7 +111,7 @@ def _handler(database: conftest.TestDatabase, tenant: Tenant, count: int) -> dic
     statements = _Counter(database)
     started = time.perf_counter()
     for batch in batches:
-        assert ingest(outbox, batch, "") == []
+        assert ingest(outbox, batch, _SETTINGS) == []
     seconds = time.perf_counter() - started
     statements.stop()
     return {

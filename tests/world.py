@@ -27,7 +27,7 @@ from countersign.channels.tables import Channel
 from countersign.conversations.delivering import deliver
 from countersign.conversations.tables import Conversation
 from countersign.drafting import approvals, overtaking, revision
-from countersign.drafting.batches import ingest
+from countersign.drafting.batches import IngestSettings, ingest
 from countersign.drafting.tables import Draft
 from countersign.drafting.working import work
 from countersign.drafting.writing import Writer
@@ -244,6 +244,9 @@ def writer(database: TestDatabase) -> Writer:
     return Writer(database.app_rw, QuotingChat(), HashingEncoder(), MODEL_SETTINGS)
 
 
+INGEST_SETTINGS = IngestSettings(
+    raw_bucket="raw", messages_bucket="messages", channel_key_secret_id="key"
+)
 SENDING_SETTINGS = SendingSettings(
     public_url="", channel_key_secret_id="", channel_secrets_prefix=""
 )
@@ -263,7 +266,9 @@ class Path:
     def receive(self, *envelopes: Envelope) -> list[str]:
         """Ingest webhooks as one batch; returns the ids of those that failed."""
         texts = [json.dumps(to_message(envelope, "bucket")) for envelope in envelopes]
-        return ingest(self.outbox, [(str(n), text) for n, text in enumerate(texts)], "bucket")
+        return ingest(
+            self.outbox, [(str(n), text) for n, text in enumerate(texts)], INGEST_SETTINGS
+        )
 
     def draft(self) -> None:
         """Work on every draft request that is queued."""

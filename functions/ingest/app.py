@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from countersign import start
-from countersign.drafting.batches import ingest
+from countersign.drafting.batches import IngestSettings, ingest
 from countersign.platform import queues
 from countersign.platform.db import database
 from countersign.platform.outbox import Outbox, queue_urls
@@ -15,9 +15,9 @@ from countersign.platform.settings import DatabaseSettings, load
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(DatabaseSettings):
-    raw_bucket: str
+class Settings(DatabaseSettings, IngestSettings):
     drafts_queue_url: str
+    outbound_queue_url: str
     relay_queue_url: str
 
 
@@ -30,7 +30,7 @@ def _ready() -> tuple[Settings, Outbox]:
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Answer an SQS event with the messages that are to come back."""
     settings, outbox = _ready()
-    return queues.batch_answer(ingest(outbox, queues.records(event), settings.raw_bucket))
+    return queues.batch_answer(ingest(outbox, queues.records(event), settings))
 
 
 start.over()

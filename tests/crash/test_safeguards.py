@@ -67,7 +67,7 @@ def publish_before_commit(patch: Patch) -> None:
 
     @contextmanager
     def transaction(self: Outbox, organization_id: UUID) -> Iterator[TenantSession]:
-        with self._database.tenant(organization_id) as session:
+        with self.database.tenant(organization_id) as session:
             yield session
             session.flush()
             self._publish(session.info.get("outbox", []))

@@ -39,7 +39,11 @@ def tenant(database: TestDatabase, memory_queues: MemoryQueues) -> Tenant:
 
 def receive(database: TestDatabase, envelopes: Sequence[Envelope], *raw: str) -> list[str]:
     texts = [json.dumps(to_message(envelope, "")) for envelope in envelopes]
-    return ingest(world.outbox(database), [(str(n), t) for n, t in enumerate([*texts, *raw])], "")
+    return ingest(
+        world.outbox(database),
+        [(str(n), t) for n, t in enumerate([*texts, *raw])],
+        world.INGEST_SETTINGS,
+    )
 
 
 def rows(database: TestDatabase, tenant: Tenant, table: Any) -> Sequence[Any]:
@@ -222,7 +226,7 @@ def test_workers_that_meet_lose_and_double_nothing(database: TestDatabase, tenan
 def _receive_alone(database: TestDatabase, envelopes: Sequence[Envelope]) -> list[str]:
     own = Database(engine(database.url("app_rw")))
     records = [(str(n), json.dumps(to_message(one, ""))) for n, one in enumerate(envelopes)]
-    failed = ingest(Outbox(own, world.QUEUE_URLS), records, "")
+    failed = ingest(Outbox(own, world.QUEUE_URLS), records, world.INGEST_SETTINGS)
     own.engine.dispose()
     return failed
 

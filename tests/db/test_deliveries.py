@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -84,7 +85,7 @@ class Ledger:
             look_up,
         )
 
-    def tell(self, status: str, attempt_id: UUID | None = None, **values: str) -> bool:
+    def tell(self, status: str, attempt_id: UUID | None = None, **values: Any) -> bool:
         """What the provider's event does, as ingest applies it."""
         event = DeliveryStatus(
             provider_event_id=str(new_id()),

@@ -157,6 +157,7 @@ class Deployed:
             "DATABASE_SECRET_ID": "app-rw",
             **{f"{name.upper()}_QUEUE_URL": name for name in world.QUEUE_URLS},
             "RAW_BUCKET": "raw",
+            "MESSAGES_BUCKET": "messages",
             "CHANNEL_KEY_SECRET_ID": "channel-key",
             "CHANNEL_SECRETS_PREFIX": "channels/",
             "PUBLIC_URL": "https://hooks.example",

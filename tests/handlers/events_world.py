@@ -203,6 +203,7 @@ def settings(function: str, outside: Outside, database: TestDatabase | None) -> 
         "STAGE": "test",
         "LOG_LEVEL": "INFO",
         "RAW_BUCKET": "raw",
+        "MESSAGES_BUCKET": "messages",
         "AUDIT_BUCKET": "audit",
         "CHANNEL_KEY_SECRET_ID": "channel-key",
         "CHANNEL_SECRETS_PREFIX": "channels/",

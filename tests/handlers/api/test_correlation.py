@@ -44,7 +44,10 @@ def functions(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
         database_name="",
         database_secret_id="",
         raw_bucket="",
+        messages_bucket="",
+        channel_key_secret_id="",
         drafts_queue_url="drafts",
+        outbound_queue_url="outbound",
         relay_queue_url="relay",
     )
     monkeypatch.setattr(ingest, "_ready", lambda: (settings, story.path.outbox))

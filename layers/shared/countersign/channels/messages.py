@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -52,6 +53,15 @@ class RawMail:
     envelope_to: tuple[str, ...] = ()
     verdicts: Verdicts | None = None
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the whole, in hex."""
+        return hashlib.sha256(self.raw).hexdigest()
+
+    def key(self, organization_id: UUID, channel_id: UUID) -> str:
+        """Where the whole of it is kept: in one place, however often it comes."""
+        return f"mail/{organization_id}/{channel_id}/{self.digest}.eml"
+
 
 @dataclass(frozen=True, kw_only=True)
 class InboundMessage:
@@ -76,6 +86,14 @@ class InboundMessage:
     consent: Consent | None = None
     mail: RawMail | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def external_ids(self) -> tuple[str, ...]:
+        """`external_id`, then what names a mail that has another's: some programs give each mail
+        the same Message-ID, and none may be lost for that."""
+        if self.mail is None:
+            return (self.external_id,)
+        return self.external_id, f"{self.external_id}#{self.mail.digest[:16]}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,10 +5,10 @@ A whole batch goes in by a few statements of many rows each.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -16,12 +16,21 @@ from sqlalchemy.dialects.postgresql import insert
 
 from countersign.channels.messages import Consent, InboundMessage
 from countersign.channels.tables import Channel
-from countersign.conversations.tables import Attachment, Conversation, Message, Participant
+from countersign.conversations.tables import (
+    Attachment,
+    Conversation,
+    Message,
+    Participant,
+    ParticipantRole,
+)
 from countersign.people import directory
 from countersign.platform import audit
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import Unavailable
 from countersign.platform.ids import new_id
+
+if TYPE_CHECKING:
+    from countersign.conversations.letters import Letter
 
 Content = tuple[str, str]
 """The external id of a message's conversation, and its text."""
@@ -34,6 +43,8 @@ class Arrival:
     channel: Channel
     message: InboundMessage
     correlation_id: str
+    letter: Letter | None = None
+    """What a mail holds besides."""
 
     @property
     def thread(self) -> tuple[UUID, str]:
@@ -58,7 +69,7 @@ class Received:
     conversation: Conversation
     message: Message
     event: audit.Event
-    correlation_id: str
+    arrival: Arrival
 
 
 Conversations = Mapping[tuple[UUID, str], Conversation]
@@ -149,11 +160,12 @@ def receive(
     received = []
     for arrival in arrivals:
         conversation, message = conversations[arrival.thread], added[arrival.key]
-        _wait_for_us(conversation, message, now)
-        _attach(session, message, arrival.message)
+        if arrival.letter is None or arrival.letter.is_heard:
+            _wait_for_us(conversation, message, now)
+        _attach(session, message, arrival)
         _heed(session, arrival.message)
         event = _recorded(conversation, message, arrival.message.consent)
-        received.append(Received(conversation, message, event, arrival.correlation_id))
+        received.append(Received(conversation, message, event, arrival))
     return received
 
 
@@ -175,6 +187,7 @@ def _insert(
             "body_salt": audit.new_salt(),
             "sent_at": arrival.message.sent_at,
             "metadata_": dict(arrival.message.metadata),
+            **(arrival.letter.row() if arrival.letter else {}),
         }
         for arrival in arrivals
     ]
@@ -188,26 +201,47 @@ def _insert(
 def _introduce(
     session: TenantSession, conversations: Conversations, arrivals: Sequence[Arrival]
 ) -> None:
-    """Say of conversations that are new which person they are with."""
-    strangers = {
-        arrival.thread: arrival.message
+    """Say of conversations that are new which person they are with, and who else takes part."""
+    new = [one for one in arrivals if conversations[one.thread].person_id is None]
+    people = directory.people_at(
+        session, {one.message.sender: one.message.sender_name for one in new}
+    )
+    for arrival in new:
+        conversations[arrival.thread].person_id = people[arrival.message.sender]
+    rows = [
+        _participant(session, conversations[arrival.thread], role, address, name)
         for arrival in arrivals
-        if conversations[arrival.thread].person_id is None
+        if arrival in new or arrival.letter
+        for role, address, name in _taking_part(arrival)
+    ]
+    if rows:
+        once = insert(Participant).on_conflict_do_nothing(constraint="uq_participants_address")
+        session.execute(once, rows)
+
+
+def _taking_part(arrival: Arrival) -> Iterator[tuple[ParticipantRole, str, str | None]]:
+    yield "customer", arrival.message.sender, arrival.message.sender_name
+    if arrival.letter:
+        for address, name in arrival.letter.copied:
+            yield "copied", address, name
+
+
+def _participant(
+    session: TenantSession,
+    conversation: Conversation,
+    role: ParticipantRole,
+    address: str,
+    name: str | None,
+) -> dict[str, Any]:
+    return {
+        "organization_id": session.organization_id,
+        "id": new_id(),
+        "conversation_id": conversation.id,
+        "role": role,
+        "address": address,
+        "name": name,
+        "person_id": conversation.person_id if role == "customer" else None,
     }
-    names = {message.sender: message.sender_name for message in strangers.values()}
-    people = directory.people_at(session, names)
-    for thread, message in strangers.items():
-        conversation = conversations[thread]
-        conversation.person_id = people[message.sender]
-        session.add(
-            Participant(
-                organization_id=session.organization_id,
-                conversation_id=conversation.id,
-                address=message.sender,
-                name=message.sender_name,
-                person_id=conversation.person_id,
-            )
-        )
 
 
 def _wait_for_us(conversation: Conversation, message: Message, now: datetime) -> None:
@@ -218,17 +252,19 @@ def _wait_for_us(conversation: Conversation, message: Message, now: datetime) ->
     conversation.latest_message_id = conversation.latest_inbound_message_id = message.id
 
 
-def _attach(session: TenantSession, message: Message, inbound: InboundMessage) -> None:
-    for media in inbound.media:
-        session.add(
-            Attachment(
-                organization_id=session.organization_id,
-                message_id=message.id,
-                file_name=media.url.rsplit("/", 1)[-1],
-                mime_type=media.mime_type,
-                file_url=media.url,
-            )
+def _attach(session: TenantSession, message: Message, arrival: Arrival) -> None:
+    """Note the files of a message, and promise that they are fetched."""
+    files = [
+        Attachment(
+            file_name=media.url.rsplit("/", 1)[-1], mime_type=media.mime_type, file_url=media.url
         )
+        for media in arrival.message.media
+    ]
+    if arrival.letter:
+        files += arrival.letter.attachments()
+    for file in files:
+        file.organization_id, file.message_id = message.organization_id, message.id
+    session.add_all(files)
 
 
 def _heed(session: TenantSession, inbound: InboundMessage) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from countersign.channels.envelope import Envelope, from_message
-from countersign.channels.messages import DeliveryStatus
+from countersign.channels.messages import DeliveryStatus, InboundMessage, RawMail
 from countersign.channels.providers import provider_module
 from countersign.drafting import effects
 from countersign.drafting.effects import Webhook
-from countersign.platform import clock
-from countersign.platform.errors import Invalid
+from countersign.platform import clock, secrets, storage
+from countersign.platform.db import Database
+from countersign.platform.errors import Invalid, NotFound
 from countersign.platform.log import logger
 from countersign.platform.outbox import Outbox
 
@@ -21,7 +24,18 @@ _Item = tuple[str, Webhook]
 """A queue message's id, and what it holds."""
 
 
-def ingest(outbox: Outbox, records: Iterable[tuple[str, str]], bucket: str) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class IngestSettings:
+    """Where large requests lie, where mails are kept, and what reply addresses are made with."""
+
+    raw_bucket: str
+    messages_bucket: str
+    channel_key_secret_id: str
+
+
+def ingest(
+    outbox: Outbox, records: Iterable[tuple[str, str]], settings: IngestSettings
+) -> list[str]:
     """Let each record take effect, once; returns the ids of those to be tried again.
 
     `records` are queue messages as `envelope.to_message` makes them, with their ids.
@@ -31,7 +45,8 @@ def ingest(outbox: Outbox, records: Iterable[tuple[str, str]], bucket: str) -> l
     for message_id, body in records:
         logger.set_correlation_id(None)
         try:
-            read.append((message_id, _read(body, bucket)))
+            webhook = _read(outbox.database, body, settings)
+            read += [(message_id, webhook)] if webhook else []
         except Exception:
             logger.exception("a webhook's queue message cannot be read", message_id=message_id)
             failed.append(message_id)
@@ -40,20 +55,55 @@ def ingest(outbox: Outbox, records: Iterable[tuple[str, str]], bucket: str) -> l
     return failed
 
 
-def _read(body: str, bucket: str) -> Webhook:
-    envelope = from_message(json.loads(body), bucket)
+def _read(database: Database, body: str, settings: IngestSettings) -> Webhook | None:
+    """What a queue message holds; None if that is for nobody here."""
+    message = json.loads(body)
+    envelope = (
+        _of_topic(database, message, settings)
+        if "TopicArn" in message
+        else from_message(message, settings.raw_bucket)
+    )
+    if envelope is None:
+        return None
     try:
-        return Webhook(envelope, provider_module(envelope.provider).parse(envelope.request))
+        events = provider_module(envelope.provider).parse(envelope.request)
     except Invalid as error:
         return Webhook(envelope, (), error.detail)
+    mails = [event.mail for event in events if isinstance(event, InboundMessage) and event.mail]
+    keys = _keep(envelope, mails, settings) if mails else ()
+    return Webhook(envelope, events, reply_keys=keys)
+
+
+def _of_topic(
+    database: Database, message: dict[str, Any], settings: IngestSettings
+) -> Envelope | None:
+    # Most installations hear nothing of SES: they start without it.
+    from countersign.channels import topics
+
+    try:
+        found = topics.envelope(message, database, secrets.secret(settings.channel_key_secret_id))
+    except (Invalid, NotFound) as error:
+        logger.warning("what SNS brought is no event of SES for us", reason=error.detail)
+        return None
+    if found is None:
+        logger.warning("what SNS brought is for no channel here", sns_id=message["MessageId"])
+    return found
+
+
+def _keep(envelope: Envelope, mails: Iterable[RawMail], settings: IngestSettings) -> Sequence[str]:
+    """Keep the whole of mails; returns what their reply addresses may have been made with."""
+    for mail in mails:
+        key = mail.key(envelope.organization_id, envelope.channel_id)
+        storage.put(settings.messages_bucket, key, mail.raw)
+    return secrets.secret(settings.channel_key_secret_id).versions
 
 
 def _groups(read: Iterable[_Item]) -> Iterator[tuple[UUID, list[_Item]]]:
-    """Messages by tenant. A status alone: it finds only by reading what it has to lock."""
+    """Messages by tenant. A status or a mail alone: it finds only by reading what to lock."""
     messages: dict[UUID, list[_Item]] = defaultdict(list)
     for message_id, webhook in read:
         organization_id = webhook.envelope.organization_id
-        if any(isinstance(event, DeliveryStatus) for event in webhook.events):
+        if any(isinstance(event, DeliveryStatus) or event.mail for event in webhook.events):
             yield organization_id, [(message_id, webhook)]
         else:
             messages[organization_id].append((message_id, webhook))

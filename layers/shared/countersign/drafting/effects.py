@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -31,6 +32,8 @@ class Webhook:
     envelope: Envelope
     events: Sequence[InboundMessage | DeliveryStatus]
     rejection: str | None = None
+    reply_keys: Sequence[str] = field(default=(), repr=False)
+    """What reply addresses are made with, where there is a mail."""
 
 
 def take_effect(session: TenantSession, webhooks: Sequence[Webhook], now: datetime) -> None:
@@ -54,7 +57,10 @@ def _messages(webhooks: Sequence[Webhook]) -> dict[UUID, set[str]]:
     told: dict[UUID, set[str]] = {webhook.envelope.channel_id: set() for webhook in webhooks}
     for webhook in webhooks:
         told[webhook.envelope.channel_id] |= {
-            event.external_id for event in webhook.events if isinstance(event, InboundMessage)
+            known_as
+            for event in webhook.events
+            if isinstance(event, InboundMessage)
+            for known_as in event.external_ids
         }
     return told
 
@@ -76,7 +82,7 @@ def _receive(
     for webhook in webhooks:
         for event in webhook.events:
             if isinstance(event, InboundMessage):
-                arrival = _arrival(webhook, channels, event)
+                arrival = _arrival(session, webhook, channels, here, event, now)
                 rows.append(_told(webhook, arrival, here))
                 key = arrival.channel.id, event.provider_event_id
                 if arrival.key not in here and key not in unheard:
@@ -91,10 +97,30 @@ def _receive(
 
 
 def _arrival(
-    webhook: Webhook, channels: Mapping[UUID, Channel], message: InboundMessage
+    session: TenantSession,
+    webhook: Webhook,
+    channels: Mapping[UUID, Channel],
+    here: Mapping[tuple[UUID, str], Content],
+    message: InboundMessage,
+    now: datetime,
 ) -> Arrival:
-    envelope = webhook.envelope
-    return Arrival(channels[envelope.channel_id], message, envelope.correlation_id)
+    channel, correlation_id = channels[webhook.envelope.channel_id], webhook.envelope.correlation_id
+    if message.mail is None:
+        return Arrival(channel, message, correlation_id)
+    # Few channels have mail: the others start without the room of it.
+    from countersign.conversations import letters, threads
+
+    message, letter = letters.understand(message, channel)
+    for known_as in message.external_ids:
+        message = replace(message, external_id=known_as)
+        told = here.get((channel.id, known_as))
+        if told is None:
+            message = threads.place(session, channel, message, letter, webhook.reply_keys, now)
+            break
+        if told[1] == message.text:
+            message = replace(message, conversation_external_id=told[0])
+            break
+    return Arrival(channel, message, correlation_id, letter)
 
 
 def _told(
@@ -109,21 +135,29 @@ def _told(
 
 def _ask_for_drafts(session: TenantSession, received: Sequence[Received], now: datetime) -> None:
     """The newest message of each conversation asks for a draft; all before it is overtaken."""
-    newest = {one.conversation.id: one for one in received}
+    newest = {one.conversation.id: one for one in received if _is_heard(one)}
     conversations = [one.conversation for one in newest.values()]
     overtaken = overtaking.overtake(session, conversations, "newer_message", now)
+    events: dict[UUID, list[audit.Event]] = defaultdict(list)
+    for one in received:
+        events[one.conversation.id].append(one.event)
+        if one.arrival.letter and one.arrival.letter.silence:
+            reason = one.arrival.letter.silence
+            events[one.conversation.id].append(requests.decline(session, one.message, reason, now))
+            newest.pop(one.conversation.id, None)
     requests.open_requests(
         session,
         [one.message for one in newest.values()],
         now,
-        correlation_ids={one.message.id: one.correlation_id for one in newest.values()},
+        correlation_ids={one.message.id: one.arrival.correlation_id for one in newest.values()},
     )
-    events = {
-        conversation_id: [one.event for one in received if one.conversation.id == conversation_id]
-        + overtaken[conversation_id]
-        for conversation_id in newest
-    }
+    for conversation_id, stopped in overtaken.items():
+        events[conversation_id] += stopped
     audit.append_all(session, events, now)
+
+
+def _is_heard(one: Received) -> bool:
+    return one.arrival.letter is None or one.arrival.letter.is_heard
 
 
 def _follow(

@@ -74,6 +74,23 @@ def open_requests(
     return opened
 
 
+def decline(session: TenantSession, trigger: Message, reason: str, now: datetime) -> audit.Event:
+    """Note that there will be no draft on a message, and why. Returns the event, to be appended."""
+    request = DraftRequest(
+        organization_id=session.organization_id,
+        id=new_id(),
+        conversation_id=trigger.conversation_id,
+        trigger_message_id=trigger.id,
+        revision=1,
+        status="abstained",
+        reason=reason,
+        not_before=now,
+        correlation_id=logger.get_correlation_id(),
+    )
+    session.add(request)
+    return _ended(request)
+
+
 def supersede(session: TenantSession, conversation_ids: Iterable[UUID], reason: str) -> None:
     """End what is being drafted in conversations: it no longer answers their latest message."""
     session.execute(
@@ -173,9 +190,12 @@ def end(
 ) -> None:
     """There will be no draft: say why, in the request and on the record."""
     request.status, request.reason = status, reason
-    data = {"draft_request_id": str(request.id), "reason": reason}
-    event = audit.Event(f"draft.{status}", audit.SYSTEM, data)
-    audit.append(session, request.conversation_id, [event], now)
+    audit.append(session, request.conversation_id, [_ended(request)], now)
+
+
+def _ended(request: DraftRequest) -> audit.Event:
+    data = {"draft_request_id": str(request.id), "reason": request.reason}
+    return audit.Event(f"draft.{request.status}", audit.SYSTEM, data)
 
 
 def correlation_id(session: TenantSession, draft: Draft) -> str | None:

@@ -76,14 +76,14 @@ class Outbox:
     """Transactions that promise queue messages; `queue_urls` must hold "relay"."""
 
     def __init__(self, database: Database, queue_urls: Mapping[str, str]) -> None:
-        self._database = database
+        self.database = database
         self._queue_urls = queue_urls
 
     @contextmanager
     def transaction(self, organization_id: UUID) -> Iterator[TenantSession]:
         """One transaction of a tenant; what it promised is published once it has committed."""
         queues.send(self._queue_urls["relay"], [{"check": "outbox"}], CHECK_AFTER_SECONDS)
-        with self._database.tenant(organization_id) as session:
+        with self.database.tenant(organization_id) as session:
             yield session
         self._publish_promised(organization_id, session.info.get("outbox", []))
 
@@ -95,7 +95,7 @@ class Outbox:
         # The work is committed: whatever fails from here on must not make it look undone.
         try:
             self._publish(due)
-            with self._database.tenant(organization_id) as session:
+            with self.database.tenant(organization_id) as session:
                 _forget(session, due)
         except Exception:
             logger.warning("publishing failed; the relay will do it", exc_info=True)
@@ -110,11 +110,11 @@ class Outbox:
         while self._sweep_some(farthest):
             pass
         too_far = select(OutboxRow.id).where(OutboxRow.not_before > farthest).limit(1)
-        with self._database.system() as session:
+        with self.database.system() as session:
             return session.scalar(too_far) is not None
 
     def _sweep_some(self, farthest: datetime) -> bool:
-        with self._database.system() as session:
+        with self.database.system() as session:
             rows = session.scalars(
                 select(OutboxRow)
                 .where(OutboxRow.created_at < clock.now() - GRACE)
@@ -123,7 +123,7 @@ class Outbox:
                 .limit(_SWEEP)
             ).all()
         self._publish(rows)
-        with self._database.system() as session:
+        with self.database.system() as session:
             _forget(session, rows)
         return len(rows) == _SWEEP
 

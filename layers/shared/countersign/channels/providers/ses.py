@@ -17,6 +17,7 @@ from countersign.channels.messages import (
     DeliveryStatus,
     InboundMessage,
     Outgoing,
+    RawMail,
     Refused,
     SendResult,
     Throttled,
@@ -27,6 +28,7 @@ from countersign.channels.messages import (
 from countersign.channels.providers import Credentials, ProviderSettings, mails, ses_events
 from countersign.mail.fieldwriting import ascii_address
 from countersign.mail.writing import Letter, write
+from countersign.platform import storage
 from countersign.platform.calls import CONNECT_SECONDS, retry_after
 from countersign.platform.errors import Invalid, NotFound
 
@@ -76,9 +78,23 @@ def check(request: WebhookRequest) -> None:
 
 
 def parse(request: WebhookRequest) -> list[InboundMessage | DeliveryStatus]:
-    """The statuses in a body that is one of SES's events. Raises `Invalid`."""
+    """The mail or the statuses that one of SES's events tells of. Raises `Invalid`.
+
+    A mail is read from S3: raises `NotFound` and `Unavailable` of its object.
+    """
     event = ses_events.read(request.body.decode(errors="replace"))
-    return [*ses_events.statuses(event, request.received_at)] if event else []
+    if event is None:
+        return []
+    if not ses_events.is_received(event):
+        return [*ses_events.statuses(event, request.received_at)]
+    found = ses_events.received(event)
+    raw = RawMail(
+        raw=storage.get(found.bucket, found.key),
+        envelope_from=found.verdicts.envelope_from,
+        envelope_to=found.verdicts.envelope_to,
+        verdicts=found.verdicts,
+    )
+    return [mails.message(raw, found.event_id, request.received_at)]
 
 
 def send(delivery: Outgoing, credentials: Credentials, settings: ProviderSettings) -> SendResult:

@@ -136,8 +136,7 @@ def subject_of(event: Event) -> Subject:
 def source_of(event: Event) -> str:
     """The address that the mail was sent from, '' if the event does not say: what does not come of
     a configuration set has no tags."""
-    source = _part(event, "mail").get("source")
-    return source if isinstance(source, str) else ""
+    return _address(_text(_part(event, "mail"), "source") or "")
 
 
 def _first(given: Event, name: str) -> str | None:

@@ -1,0 +1,106 @@
+"""A mail understood: what it says, to whom, in answer to what, and whether a person waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from countersign.channels.messages import InboundMessage
+from countersign.channels.tables import Channel
+from countersign.conversations import recipients, threads
+from countersign.conversations.tables import Attachment
+from countersign.mail import automatic, reading, said
+from countersign.mail.automatic import Silence
+from countersign.mail.model import Mail
+from countersign.mail.verdicts import Verdicts, is_spoofed
+
+LONGEST_TEXT = 200_000
+"""Characters of a body that a message holds; the whole mail lies in storage."""
+MOST_FILES = 50
+
+# Nobody waits for an answer to these, and they change nothing for those who do wait.
+UNHEARD: frozenset[Silence] = frozenset(
+    ("virus", "spam", "loop", "own_address", "bounce", "receipt", "complaint", "auto_reply")
+)
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What a message holds of its mail; `silence` is why nobody is to answer it, if so."""
+
+    mail: Mail
+    own: frozenset[str]
+    """The addresses of its channel."""
+    envelope_to: tuple[str, ...]
+    silence: Silence | None
+    is_spoofed: bool
+    text: str
+    quoted: str | None
+    html: str | None
+    may_have_cut: bool
+    raw_key: str
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether it changes anything for those who wait for an answer."""
+        return self.silence not in UNHEARD
+
+    @property
+    def copied(self) -> list[tuple[str, str | None]]:
+        """Address and name of everyone else whom it was for."""
+        others = recipients.of_answer(recipients.of_mail(self.mail), self.own).cc
+        return [(one.address, one.name or None) for one in others]
+
+    def attachments(self) -> list[Attachment]:
+        """Its files: each a part of it, for now."""
+        return [
+            Attachment(
+                file_name=part.file_name or f"part-{part.index}",
+                mime_type=part.content_type,
+                size_bytes=part.size,
+                part_index=part.index,
+                content_id=part.content_id,
+            )
+            for part in self.mail.parts[:MOST_FILES]
+        ]
+
+    def row(self) -> dict[str, Any]:
+        """The columns of a message that only a mail has."""
+        return {
+            "body_html": self.html,
+            "quoted_text": self.quoted,
+            "may_have_cut": self.may_have_cut,
+            "recipients": recipients.of_mail(self.mail),
+            "reference_ids": threads.references(self.mail),
+            "raw_key": self.raw_key,
+        }
+
+
+def understand(message: InboundMessage, channel: Channel) -> tuple[InboundMessage, Letter]:
+    """A message that is a mail, with the text that was said in it, and the rest of that mail.
+
+    Raises `Invalid` for what is no mail.
+    """
+    assert message.mail
+    mail = reading.read(message.mail.raw)
+    heard = said.said(mail)
+    verdicts = message.mail.verdicts or Verdicts(
+        envelope_from=message.mail.envelope_from, envelope_to=message.mail.envelope_to
+    )
+    is_cut = len(heard.text) > LONGEST_TEXT
+    own = recipients.own_addresses(channel)
+    letter = Letter(
+        mail,
+        own,
+        message.mail.envelope_to,
+        automatic.silence(mail, verdicts, own),
+        is_spoofed(mail, verdicts),
+        heard.text[:LONGEST_TEXT],
+        heard.quoted[:LONGEST_TEXT] if heard.quoted else None,
+        heard.html if heard.html and len(heard.html) <= LONGEST_TEXT else None,
+        heard.may_have_cut or is_cut,
+        message.mail.key(channel.organization_id, channel.id),
+    )
+    found = {"spoofed": letter.is_spoofed, "spf": verdicts.spf, "dkim": verdicts.dkim}
+    metadata = {**message.metadata, "authentication": {**found, "dmarc": verdicts.dmarc}}
+    return replace(message, text=letter.text, metadata=metadata), letter

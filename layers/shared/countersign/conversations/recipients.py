@@ -1,0 +1,110 @@
+"""Whom a reply goes to: who wrote the very message that it answers, and whoever they copied."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from countersign.channels.tables import Channel
+from countersign.conversations.tables import Conversation, Message
+from countersign.mail import replies
+from countersign.mail.model import Address, Mail
+from countersign.platform.db import TenantSession
+
+
+@dataclass(frozen=True)
+class Recipients:
+    """Of a message of ours: to whom, and whom it is copied to."""
+
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...] = ()
+
+    @property
+    def addresses(self) -> list[str]:
+        """All of them."""
+        return [one.address for one in (*self.to, *self.cc)]
+
+    def as_json(self) -> dict[str, Any]:
+        """As a message's row and a delivery's payload hold them."""
+        return {"to": as_json(self.to), "cc": as_json(self.cc)}
+
+
+def as_json(addresses: Iterable[Address]) -> list[dict[str, str]]:
+    """Addresses as rows and the API hold them."""
+    return [{"name": one.name, "address": one.address} for one in addresses]
+
+
+def read(rows: Iterable[dict[str, str]]) -> tuple[Address, ...]:
+    """What `as_json` wrote."""
+    return tuple(Address(row["name"], row["address"]) for row in rows)
+
+
+def of_mail(mail: Mail) -> dict[str, Any]:
+    """The addresses of a mail, as `messages.recipients` holds them; of many, the first hundred."""
+    named = {"sent_by": mail.from_, "reply_to": mail.reply_to, "to": mail.to, "cc": mail.cc}
+    return {name: as_json(addresses[:100]) for name, addresses in named.items()}
+
+
+def answering(session: TenantSession, conversation: Conversation) -> Recipients:
+    """Whom an answer to the customer's latest message goes to, if nobody says otherwise."""
+    answered = answered_message(session, conversation)
+    if answered is None or not answered.recipients:
+        return Recipients(
+            (Address(conversation.customer_name or "", conversation.customer_address),)
+        )
+    channel = session.get_one(Channel, (session.organization_id, conversation.channel_id))
+    return of_answer(answered.recipients, own_addresses(channel))
+
+
+def answered_message(session: TenantSession, conversation: Conversation) -> Message | None:
+    """The customer's latest message, which a reply answers."""
+    latest = conversation.latest_inbound_message_id
+    return session.get_one(Message, (session.organization_id, latest)) if latest else None
+
+
+def own_addresses(channel: Channel) -> frozenset[str]:
+    """The addresses that a channel's mail comes to, in lower case."""
+    known = {channel.external_id, channel.inbound_address}
+    return frozenset(address.lower() for address in known if address)
+
+
+def of_answer(answered: dict[str, Any], own: Collection[str]) -> Recipients:
+    """To where its writer asked, else to its writer; copied to everyone else whom it was for.
+
+    Our own addresses never get our own mail, and nobody gets it twice.
+    """
+    seen: set[str] = set()
+    asked = _others(read(answered["reply_to"]), own, seen)
+    to = asked or _others(read(answered["sent_by"]), own, seen)
+    cc = _others((*read(answered["to"]), *read(answered["cc"])), own, seen)
+    return Recipients(to, cc)
+
+
+def _others(
+    addresses: Iterable[Address], own: Collection[str], seen: set[str]
+) -> tuple[Address, ...]:
+    others = []
+    for one in addresses:
+        known_as = one.address.lower()
+        if known_as not in seen and replies.without_token(known_as) not in own:
+            seen.add(known_as)
+            others.append(one)
+    return tuple(others)
+
+
+def differences(
+    recipients: Recipients, answered: Message | None, own: Collection[str]
+) -> tuple[list[str], list[str]]:
+    """Who gets the reply and had no part in the message it answers, and who had and does not."""
+    if answered is None or not answered.recipients:
+        return [], []
+    names = ("sent_by", "reply_to", "to", "cc")
+    had = _others(read(one for name in names for one in answered.recipients[name]), own, set())
+    added = _without(recipients.addresses, [one.address for one in had])
+    return added, _without([one.address for one in had], recipients.addresses)
+
+
+def _without(addresses: Iterable[str], others: Iterable[str]) -> list[str]:
+    known = {address.lower() for address in others}
+    return [address for address in addresses if address.lower() not in known]
