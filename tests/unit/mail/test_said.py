@@ -118,6 +118,7 @@ def test_what_a_phone_adds_is_hidden(line: str) -> None:
         "The label says\nFrom: Lyon\nTo: Bern\nis that right?",
         "Here is my list:\n-- one\n-- two\n\nThanks!",
         "First part.\n\n----\n\nSecond part.\n\n====\n\nThird part.",
+        "First part.\n\n____\n\nSecond\npart\nhas\nso\nmany\nlines\nthat it is one.",
         "First part.\n\n--\n\nCan you also send the invoice?",
         "Regards the order:\nAna\nCan you call +49 30 1234567?",
         "Here's code:\n```\nsignature = '--\\nJohn'\n```\nDoes it work?",
@@ -182,7 +183,11 @@ def test_whoever_cites_themselves_keeps_the_citation() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [f"{ATTRIBUTIONS[0]}\n{MARKED}", f"From: {N} <{A}>\nSent: Monday\nSubject: Order\n\n{QUOTE}"],
+    [
+        f"{ATTRIBUTIONS[0]}\n{MARKED}",
+        f"> {ATTRIBUTIONS[0]}\n>\n{MARKED}",
+        f"From: {N} <{A}>\nSent: Monday\nSubject: Order\n\n{QUOTE}",
+    ],
 )
 def test_of_a_mail_that_only_quotes_nothing_was_said(text: str) -> None:
     assert of_text(text) == Said("", text, None, True)

@@ -324,7 +324,11 @@ def _with_cited(
 
 def _restored(lines: Sequence[Line], roles: Sequence[Role]) -> list[bool]:
     """With what was taken for a signature or a quote, if nothing else says that it is one."""
-    if "signature" not in roles and not {"heading", "rest"} & set(roles):
+    first = next((at for at, line in enumerate(lines) if line.text.strip()), 0)
+    is_headed = bool({"heading", "rest"} & set(roles)) or (
+        bool(lines) and headings.attribution(lines, first) is not None
+    )
+    if "signature" not in roles and not is_headed:
         return [True] * len(lines)
     text = [lines[at].text for at, role in enumerate(roles) if role == "signature"]
     if all(not line.strip() or signatures.is_sent_from(headings.cleaned(line)) for line in text):

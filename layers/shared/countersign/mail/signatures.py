@@ -188,7 +188,7 @@ def _delimited(lines: Sequence[Line], end: int) -> int:
         text = raw.strip()
         if _DELIMITER.fullmatch(text):
             is_standard = raw == "-- "
-            if count and (is_standard or count <= 10):
+            if count and (is_standard or count <= (10 if text == "--" else 6)):
                 below = [cleaned(line.text) for line in lines[at + 1 : end]]
                 if is_standard or not any(_is_said(line) for line in below):
                     return at
