@@ -1,4 +1,4 @@
-"""Twilio and `api` receivers in one server, with a record of all they got.
+"""Twilio, SendGrid and `api` receivers in one server, with a record of all they got.
 
 In a test: `with Simulator() as simulator: …`. By HTTP, beside the providers' own paths:
 `GET /_requests` (what came, with the answers), `DELETE /_requests`, `POST /_faults` (the fields of
@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from local.http_server import Request, Response, serving
-from local.providers import faults, receiver, twilio
+from local.providers import faults, receiver, sendgrid, twilio
 from local.providers.callbacks import Callbacks, Sent
 from local.providers.faults import Fault, Faults
 
@@ -38,7 +38,7 @@ class Recorded:
 
 
 class Simulator:
-    """The server; `.url` is Twilio's base address and holds the receivers."""
+    """The server; `.url` is Twilio's and SendGrid's base address and holds the receivers."""
 
     def __init__(self, port: int = 0, *, pace: float = 0.05) -> None:
         """`pace` is the time in seconds between two status events of a message."""
@@ -46,6 +46,7 @@ class Simulator:
         self.requests: list[Recorded] = []
         self.callbacks = Callbacks(pace)
         self.twilio = twilio.Twilio(self.callbacks)
+        self.sendgrid = sendgrid.SendGrid(self.callbacks)
         self.receivers = receiver.Receivers(self.callbacks)
         self.faults = Faults()
         self._port = port
@@ -98,6 +99,8 @@ class Simulator:
     def _provider(self, request: Request, fault: Fault) -> Response:
         if request.path.startswith(receiver.PREFIX):
             return self.receivers.answer(request, fault)
+        if request.path == sendgrid.PATH:
+            return self.sendgrid.answer(request, fault)
         return self.twilio.answer(request, fault)
 
     def _control(self, request: Request) -> Response:
@@ -124,6 +127,8 @@ def _ordered(request: Request, fault: Fault) -> Response:
         headers = (("Retry-After", f"{fault.retry_after:g}"),)
     if request.path.startswith(receiver.PREFIX):
         return Response(fault.status, fault.message.encode(), headers)
+    if request.path == sendgrid.PATH:
+        return sendgrid.refusal(fault.status, fault.message, headers=headers)
     code = fault.code or {429: 20429, 500: 20500, 503: 20503}.get(fault.status, 20001)
     return twilio.refusal(fault.status, code, fault.message, headers)
 

@@ -24,6 +24,7 @@ from countersign.platform.errors import NotFound
 
 MODULES = {
     "api": "countersign.channels.providers.api",
+    "sendgrid": "countersign.channels.providers.sendgrid",
     "ses": "countersign.channels.providers.ses",
     "smtp": "countersign.channels.providers.smtp",
     "twilio": "countersign.channels.providers.twilio",
@@ -36,10 +37,11 @@ Credentials = Mapping[str, Any]
 class ProviderSettings:
     """What a function that sends must know of providers, beside the channels' secrets.
 
-    Where Twilio's API is, so that the local stack can stand in for it.
+    Where Twilio's and SendGrid's APIs are, so that the local stack can stand in for them.
     """
 
     twilio_api_url: str = "https://api.twilio.com"
+    sendgrid_api_url: str = "https://api.sendgrid.com"
 
 
 class Provider(Protocol):
@@ -97,6 +99,6 @@ def provider_module(name: str) -> Provider:
 
 
 if TYPE_CHECKING:
-    from countersign.channels.providers import api, ses, smtp, twilio
+    from countersign.channels.providers import api, sendgrid, ses, smtp, twilio
 
-    _conform: tuple[Provider, ...] = (api, ses, smtp, twilio)
+    _conform: tuple[Provider, ...] = (api, sendgrid, ses, smtp, twilio)
