@@ -94,19 +94,19 @@ def _asserted_and_judged(folder: Path) -> Iterator[Case]:
     for file in sorted((folder / "test/fixtures").glob("*.txt")):
         text = file.read_text()
         if file.stem in asserted:
-            yield Case(file.stem, Mail(text=text), (common,))
+            yield Case(file.stem, _reply(text), (common,))
         elif file.stem in INTERLEAVED:
-            yield Case(file.stem, Mail(text=text), (_lines(text, INTERLEAVED[file.stem]),), True)
+            yield Case(file.stem, _reply(text), (_lines(text, INTERLEAVED[file.stem]),), True)
         elif file.stem in JUDGED:
             accepted = tuple(_lines(text, lines) for lines in JUDGED[file.stem])
-            yield Case(file.stem, Mail(text=text), accepted)
+            yield Case(file.stem, _reply(text), accepted)
 
 
 def _trimmed(folder: Path) -> Iterator[Case]:
     for file in sorted((folder / "test/emails").glob("*.txt")):
         trimmed = folder / "test/trimmed" / file.name
         if trimmed.exists():
-            yield Case(file.stem, Mail(text=file.read_text()), (trimmed.read_text(),))
+            yield Case(file.stem, _reply(file.read_text()), (trimmed.read_text(),))
 
 
 def _stripped(folder: Path) -> Iterator[Case]:
@@ -114,6 +114,10 @@ def _stripped(folder: Path) -> Iterator[Case]:
         file = stripped.with_name(stripped.name.replace("_stripped", ""))
         mail = Mail(html=file.read_text(errors="replace"), references=("before",))
         yield Case(file.stem, mail, (to_text(stripped.read_text(errors="replace")),))
+
+
+def _reply(text: str) -> Mail:
+    return Mail(text=text, references=("before",))
 
 
 def _lines(text: str, wanted: Lines) -> str:

@@ -203,6 +203,14 @@ def test_of_an_empty_mail_nothing_was_cut(text: str) -> None:
 def test_a_form_that_looks_like_a_quote_is_content_unless_it_answers() -> None:
     form = f"From: {N} <{A}>\nDate: 3 May 2024\nSubject: Broken\n\nThe pump leaks."
     assert of_text(form, is_reply=False).text == form
+    asked = f"I got this:\n\n{form}\n\nIs it from you?"
+    for is_reply in (True, False):
+        got = of_text(asked, is_reply=is_reply)
+        assert (got.text, got.may_have_cut) == (asked, True)
+    below = f"Is this from you?\n\n{form}"
+    assert of_text(below, is_reply=False).text == below
+    assert of_text(below, is_reply=True).text == "Is this from you?"
+    assert of_text(below, subject="AW: Broken", is_reply=False).text == "Is this from you?"
 
 
 @pytest.mark.parametrize("divider", FORWARDS)
@@ -343,6 +351,7 @@ def test_the_plain_body_is_read_unless_it_is_a_stub() -> None:
     html = "<p>Blue, please. The pump leaks, and the seal that you sent does not fit it.</p>" * 2
     plain = "Blue, please. The pump leaks, and the seal\nthat you sent does not fit it.\n" * 2
     assert said(Mail(text=plain, html=html)).text == plain.strip()
+    assert said(Mail(text="", html="<p>👍</p>")).text == "👍"
     for stub in ("", " \n", "Your client shows no HTML."):
         assert said(Mail(text=stub, html=html)).text.startswith("Blue, please. The pump")
 

@@ -123,7 +123,7 @@ class _Reading:
 
     def _read_marked(self, at: int) -> None:
         depth = self._lines[at].depth
-        if self._is_forward and not depth:
+        if not depth and (self._is_forward or not self._is_reply):
             self._pass_on(at)
         elif not depth and self._anything and headings.block(self._lines, at):
             # Some programs mark no more than the headers above a quote.
@@ -141,17 +141,25 @@ class _Reading:
             # Nothing but its words says that this is a quote.
             self._roles += ["own"] * heading.lines
             self._anything = True
-        elif self._anything or (self._is_reply and heading.kind != "attribution"):
+        elif heading.kind != "attribution" and not self._is_quoting(at):
+            # Of a mail that answers none, or after "I got this:", it is something to be looked at.
+            self.in_doubt |= self._anything
+            self._roles += ["own"] * heading.lines
+            self._anything = True
+        elif self._anything or heading.kind != "attribution":
             self._roles += ["heading"] * heading.lines
             self._roles += ["rest"] * (len(self._lines) - behind)
             self._draw_in_rules(at)
-        elif heading.kind == "attribution":
+        else:
             # On top, with nothing that tells the quote from an answer below it.
             self._roles += ["heading"] * heading.lines
             self.in_doubt = True
-        else:
-            self._roles += ["own"] * heading.lines
-            self._anything = True
+
+    def _is_quoting(self, at: int) -> bool:
+        before = range(at - 1, max(at - 9, -1), -1)
+        said = (self._lines[k].text.strip() for k in before if self._roles[k] == "own")
+        last = next((text for text in said if not _RULE.fullmatch(text)), "")
+        return self._is_reply and not last.endswith((":", "："))
 
     def _heading(self, at: int) -> Heading | None:
         text = self._lines[at].text
@@ -338,9 +346,9 @@ def _restored(lines: Sequence[Line], roles: Sequence[Role]) -> list[bool]:
 
 def _is_much(own: Sequence[str], hidden: Sequence[str], roles: Sequence[Role]) -> bool:
     """Whether what is hidden without a sign may be the writer's."""
-    words = sum(len(_WORD.findall(line)) for line in own)
-    if not words:
+    if not any(line.strip() for line in own):
         return any(_WORD.search(line) for line in hidden)
     if "rest" not in roles:
         return False
+    words = sum(len(_WORD.findall(line)) for line in own)
     return words <= 2 or any(_SEES_BELOW.search(line[:1000]) for line in own)

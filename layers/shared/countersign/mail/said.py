@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from countersign.mail import html, layout, quotes
+from countersign.mail import html, layout, markup, quotes, subjects
 from countersign.mail.model import Mail
 
 _FORWARDED = re.compile(
@@ -36,8 +36,9 @@ class Said:
 
 def said(mail: Mail) -> Said:
     """Part what was said from the rest. Never raises; time grows as the mail does."""
-    is_reply = bool(mail.in_reply_to or mail.references)
     is_forward = bool(_FORWARDED.match(mail.subject))
+    is_renamed = subjects.base(mail.subject) != mail.subject.strip()
+    is_reply = bool(mail.in_reply_to or mail.references or is_renamed) and not is_forward
     split = quotes.split(_lines(mail), is_reply, is_forward)
     hidden = _joined(split.hidden)
     return Said(
@@ -50,14 +51,13 @@ def said(mail: Mail) -> Said:
 
 def _lines(mail: Mail) -> list[layout.Line]:
     """The plain body as the mail program made it, unless there is none worth the name."""
+    text = markup.encodable(mail.text or "")
     if mail.html is None:
-        return layout.plain(mail.text or "")
-    if mail.text is None or not mail.text.strip():
-        return layout.of_html(mail.html)
+        return layout.plain(text)
     shown = layout.of_html(mail.html)
-    if _words(mail.text) * _STUB < sum(len(_WORD.findall(line.text)) for line in shown):
+    if not text.strip() or _words(text) * _STUB < sum(_words(line.text) for line in shown):
         return shown
-    return layout.plain(mail.text)
+    return layout.plain(text)
 
 
 def _words(text: str) -> int:
