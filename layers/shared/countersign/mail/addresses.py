@@ -32,7 +32,7 @@ _AROUND = re.compile(r"(?<!\s)\s*+@\s*+|(?<!\s)\s++\.\s*+")
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _ADDRESS = re.compile(
     # A name that holds blanks is told from an address by its blanks; quotes may hold anything.
-    r'(?:"(?:[^"\\]|\\.)*"|[^\s"<>()\[\],;:\\@]+)+@(?:\[[^\s\[\]<>]+\]|[^\s"<>()\[\],;:\\@]+)',
+    r'(?:"(?:[^"\\]++|\\.)*+"|[^\s"<>()\[\],;:\\@]++)++@(?:\[[^\s\[\]<>]+\]|[^\s"<>()\[\],;:\\@]+)',
     re.DOTALL,
 )
 
