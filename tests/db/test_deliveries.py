@@ -131,6 +131,14 @@ def test_an_accepted_send_is_made_once(ledger: Ledger) -> None:
     assert not ledger.waits
 
 
+def test_for_whom_a_send_was_not_accepted_is_noted(ledger: Ledger) -> None:
+    ledger.answers(Accepted("SM1", "al@example.net was refused: 550 5.1.1 unknown"))
+    assert ledger.deliver() == "sent"
+    with ledger.path.tenant_session() as session:
+        attempt = session.scalars(select(DeliveryAttempt)).one()
+    assert attempt.reason == "al@example.net was refused: 550 5.1.1 unknown"
+
+
 def test_a_refusal_is_final_and_comes_back_to_a_person(ledger: Ledger) -> None:
     ledger.answers(Refused("21211", "The number is not valid."))
     assert [ledger.deliver(), ledger.deliver()] == ["failed", None]

@@ -245,6 +245,7 @@ def _note(session: TenantSession, attempt_id: UUID, result: m.SendResult, now: d
     values: dict[str, Any] = {"outcome": _code(result), "finished_at": now}
     if isinstance(result, m.Accepted):
         values["provider_message_id"] = result.provider_message_id
+        values["reason"] = result.note
     else:
         values["reason"] = result.reason
     if isinstance(result, m.Refused):
