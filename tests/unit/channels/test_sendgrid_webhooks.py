@@ -319,7 +319,13 @@ def test_what_cannot_be_read_says_why(request_: WebhookRequest, said: str) -> No
 
 
 def told(**event: Any) -> DeliveryStatus | None:
-    given = {"email": "jo@example.com", "sg_event_id": "e1", "timestamp": 1513299569, **event}
+    given = {
+        "email": "jo@example.com",
+        "sg_event_id": "e1",
+        "sg_message_id": "m1.x",
+        "timestamp": 1513299569,
+        **event,
+    }
     found = sendgrid.parse(official(body=json.dumps([given]).encode()))
     if not found:
         return None
@@ -373,9 +379,10 @@ def test_which_send_an_event_is_about() -> None:
     one = told(event="delivered", sg_message_id="m1.filter0001.1.0", cs_attempt=str(ATTEMPT))
     assert one is not None
     assert (one.provider_message_id, one.attempt_id) == ("m1", ATTEMPT)
-    late = told(event="bounce", **{"smtp-id": "<m2.x@ismtpd-555>", "cs_attempt": "nonsense"})
+    late = told(event="bounce", sg_message_id=None, **{"smtp-id": "<m2.x@a>", "cs_attempt": "no"})
     assert late is not None
     assert (late.provider_message_id, late.attempt_id) == ("m2.x", None)
+    assert told(event="bounce", sg_message_id=None) is None
 
 
 @pytest.mark.parametrize("timestamp", [None, "soon", 1e300, -1e300, [], 32503680000])

@@ -149,7 +149,8 @@ def _is_spam(score: str) -> bool | None:
 
 
 def statuses(request: WebhookRequest) -> Iterator[DeliveryStatus]:
-    """What the events say became of our mails; of other events nothing. Raises `Invalid`."""
+    """What the events say became of our mails; nothing of other events, nor of those that name no
+    mail. Raises `Invalid`."""
     try:
         events = json.loads(request.body)
     except (ValueError, RecursionError):
@@ -158,7 +159,9 @@ def statuses(request: WebhookRequest) -> Iterator[DeliveryStatus]:
         raise Invalid("The body is no list of events.")
     for event in events:
         if isinstance(event, dict) and _text(event, "event") in _STATUSES:
-            yield _status(event, request.received_at)
+            told = _status(event, request.received_at)
+            if told.attempt_id or told.provider_message_id:
+                yield told
 
 
 def _status(event: Mapping[str, Any], received_at: datetime) -> DeliveryStatus:
