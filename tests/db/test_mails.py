@@ -11,10 +11,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, update
 
-from countersign.channels import keys
+from countersign.channels import deliveries, keys, sending
+from countersign.channels.attempts import Claim
 from countersign.channels.envelope import Envelope
 from countersign.channels.keys import ChannelKey
-from countersign.channels.messages import RawMail, WebhookRequest
+from countersign.channels.messages import DeliveryStatus, Outgoing, RawMail, WebhookRequest
 from countersign.channels.providers import mails
 from countersign.channels.tables import Channel, Delivery, DeliveryAttempt, WebhookDelivery
 from countersign.conversations import recipients
@@ -24,11 +25,12 @@ from countersign.drafting.batches import ingest
 from countersign.drafting.effects import Webhook
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.mail import replies
+from countersign.people import directory
 from countersign.platform import clock, secrets, storage
 from countersign.platform.ids import new_id
 from tests import world
 from tests.conftest import TestDatabase
-from tests.world import MemoryQueues, Path, memory_queues
+from tests.world import SENDING_SETTINGS, MemoryQueues, Path, memory_queues
 
 __all__ = ["memory_queues"]
 
@@ -304,7 +306,8 @@ def test_what_is_for_nobody_here_is_not_tried_for_ever(
         **RECEIVED,
         "receipt": {**RECEIVED["receipt"], "recipients": ["x@elsewhere.example"]},
     }
-    told = [stranger, "Successfully validated SNS topic.", "what?", {"eventType": "Bounce"}]
+    setup = "Successfully validated SNS topic."
+    told: list[dict[str, Any] | str] = [stranger, setup, "what?", {"eventType": "Bounce"}]
     records = [(str(n), of_topic(one)) for n, one in enumerate(told)]
     assert ingest(mailbox.path.outbox, records, world.INGEST_SETTINGS) == []
     assert mailbox.all(Message.id) == []
@@ -342,3 +345,106 @@ def test_an_event_of_ses_names_its_channel_by_a_tag_that_proves_itself(
     for told, status in ((forged, "sending"), (event, "delivered")):
         assert ingest(mailbox.path.outbox, [("1", of_topic(told))], world.INGEST_SETTINGS) == []
         assert mailbox.one(Delivery).status == status
+
+
+def approved(mailbox: Mailbox) -> Delivery:
+    mailbox.path.draft()
+    mailbox.path.approve()
+    delivery: Delivery = mailbox.one(Delivery)
+    return delivery
+
+
+def outgoing(mailbox: Mailbox, delivery: Delivery) -> Outgoing:
+    with mailbox.path.tenant_session() as session:
+        channel = session.scalars(select(Channel)).one()
+    claim = Claim(delivery, channel, new_id(), mailbox.now)
+    return sending._outgoing(claim, SENDING_SETTINGS)
+
+
+def test_an_approved_reply_is_a_mail_that_threads(
+    mailbox: Mailbox, stored: dict[tuple[str, str], bytes]
+) -> None:
+    conversation_id = mailbox.gets(
+        "Message-ID: <m2@example.com>", "References: <m0@x> <m1@x>", "Cc: Bob <bob@example.com>"
+    )
+    delivery = approved(mailbox)
+    assert delivery.recipient == "ada@example.com"
+    sent = outgoing(mailbox, delivery)
+    assert sent.mail is not None
+    assert sent.sender == SUPPORT
+    assert sent.mail.subject == "Re: Order 1001"
+    assert [one.address for one in sent.mail.to] == ["ada@example.com"]
+    assert [(one.name, one.address) for one in sent.mail.cc] == [("Bob", "bob@example.com")]
+    assert sent.mail.references == ("m0@x", "m1@x", "m2@example.com")
+    assert sent.mail.in_reply_to == "m2@example.com"
+    assert sent.mail.message_id == f"{delivery.message_id}@shop.example"
+    assert sent.mail.headers == {"X-Countersign-Delivery": str(delivery.id)}
+    (reply_to,) = sent.mail.reply_to
+    assert replies.find([reply_to.address], [KEY]) == conversation_id
+    assert sent.html is not None
+    assert sent.html.startswith("<p>")
+    answer = ("From: bob@example.com", f"To: {reply_to.address}", "Subject: Re: Order 1001")
+    assert mailbox.gets(*answer) == conversation_id
+    assert mailbox.gets(f"In-Reply-To: <{sent.mail.message_id}>") == conversation_id
+
+
+def test_a_message_id_that_the_provider_made_anew_is_known_by_its_local_part(
+    mailbox: Mailbox,
+) -> None:
+    begun = mailbox.gets()
+    approved(mailbox)
+    with mailbox.path.tenant_session() as session:
+        session.execute(update(Delivery).values(provider_message_id="0100-abc-000000"))
+    answer = "In-Reply-To: <0100-abc-000000@eu-west-1.amazonses.com>"
+    assert mailbox.gets(answer, "Subject: Re: Order 1001") == begun
+
+
+def test_who_must_not_be_written_to_is_not_copied_either(mailbox: Mailbox) -> None:
+    mailbox.gets("Cc: bob@example.com, carl@example.com")
+    mailbox.path.draft()
+    with mailbox.path.tenant_session() as session:
+        directory.suppress(session, "BOB@example.com", "bounced")
+    mailbox.path.approve()
+    payload = mailbox.one(Delivery).payload
+    assert [one["address"] for one in payload["cc"]] == ["carl@example.com"]
+
+
+@pytest.mark.parametrize("order", [("bounced", "delivered"), ("delivered", "bounced")])
+def test_what_bounced_did_not_arrive_in_whatever_order_it_is_told(
+    mailbox: Mailbox, order: tuple[Any, Any]
+) -> None:
+    mailbox.gets("Cc: bob@example.com")
+    delivery = approved(mailbox)
+    with mailbox.path.tenant_session() as session:
+        session.execute(update(Delivery).values(status="sent"))
+        for status in order:
+            deliveries.apply_status(session, delivery.id, told(delivery, status, "Ada@example.com"))
+        row = session.scalars(select(Delivery)).one()
+        assert (row.status, row.reason_code) == ("failed", "5.1.1")
+        suppressed = directory.suppressed(session, ["ada@example.com", "bob@example.com"])
+    assert suppressed == {"ada@example.com"}
+
+
+def test_a_copy_that_bounced_leaves_the_reply_as_it_is(mailbox: Mailbox) -> None:
+    mailbox.gets("Cc: bob@example.com")
+    delivery = approved(mailbox)
+    everyone = ["ada@example.com", "bob@example.com", "eve@example.org"]
+    with mailbox.path.tenant_session() as session:
+        session.execute(update(Delivery).values(status="delivered"))
+        for recipient in everyone[1:]:
+            deliveries.apply_status(session, delivery.id, told(delivery, "bounced", recipient))
+        assert session.scalars(select(Delivery.status)).one() == "delivered"
+        # Of whom we never wrote to, an event may say what it likes.
+        assert directory.suppressed(session, everyone) == {"bob@example.com"}
+
+
+def told(delivery: Delivery, status: Any, recipient: str) -> DeliveryStatus:
+    return DeliveryStatus(
+        provider_event_id=str(new_id()),
+        status=status,
+        delivery_id=delivery.id,
+        recipient=recipient,
+        suppress="bounced" if status == "bounced" else None,
+        error_code="5.1.1",
+        occurred_at=datetime.now(UTC),
+    )

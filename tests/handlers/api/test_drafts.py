@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from countersign.channels.tables import Delivery
-from countersign.conversations.tables import Conversation, Message, Participant
+from countersign.conversations.tables import Conversation, Message
 from countersign.drafting.approvals import CLAIM
 from countersign.drafting.diff import apply
 from countersign.drafting.tables import Draft, DraftAction, LearningSample
@@ -48,7 +48,12 @@ def test_a_draft_shows_all_that_a_person_needs(story: Story, api: Api, draft_id:
     assert source["quote"] == "Returns are free for 30 days"
     assert source["span"] == [0, len(source["quote"])]
     assert (source["title"], source["document_version"]) == ("Article 0", 1)
-    assert draft["recipients"] == ["ada@example.com"]
+    assert draft["recipients"] == {
+        "to": [{"name": "Ada", "address": "ada@example.com"}],
+        "cc": [],
+        "added": [],
+        "left_out": [],
+    }
     assert (draft["claim"], draft["actions"]) == (None, [])
     assert (draft["model_key"], draft["prompt_version"]) == ("openai/quoter", "reply-1")
     assert datetime.fromisoformat(draft["created_at"]).utcoffset() == timedelta(0)
@@ -150,19 +155,12 @@ def test_changed_text_recipients_and_sources_make_an_approval_stale(
     with story.path.tenant_session() as session:
         session.execute(update(Draft).values(suggested_text="Other words."))
         session.execute(update(Document).values(version=2))
-        conversation_id = session.query(Conversation.id).scalar()
-        session.add(
-            Participant(
-                organization_id=story.tenant.organization_id,
-                conversation_id=conversation_id,
-                role="copied",
-                address="eve@example.com",
-            )
-        )
+        session.execute(update(Conversation).values(customer_address="eve@example.com"))
     answer = api.call("POST", f"/drafts/{draft_id}/approval", {"revision_token": token})
     assert answer.problem == "stale"
     assert answer.json["changed"] == ["text", "recipients", "sources"]
-    assert api.get(f"/drafts/{draft_id}")["recipients"] == ["ada@example.com", "eve@example.com"]
+    recipients = api.get(f"/drafts/{draft_id}")["recipients"]
+    assert recipients["to"] == [{"name": "Ada", "address": "eve@example.com"}]
 
 
 def test_a_token_of_ones_own_making_is_refused(api: Api, draft_id: str) -> None:

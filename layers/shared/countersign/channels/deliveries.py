@@ -36,7 +36,10 @@ _OPEN: dict[str, tuple[DeliveryState, ...]] = {
     "sent": ("queued", "sending", "unknown", "cancelled"),
     "delivered": ("queued", "sending", "unknown", "sent", "failed", "cancelled"),
     "failed": ("queued", "sending", "unknown", "sent"),
+    "bounced": ("queued", "sending", "unknown", "sent", "delivered", "failed"),
 }
+_BOUNCED = "bounced"
+"""The `stop_reason` of what came back: whatever else is told of it, it did not arrive."""
 
 
 def queue(
@@ -187,22 +190,39 @@ def apply_status(
     delivery = locked(session, delivery_id)
     if delivery is None or status.status == "deferred":
         return None
-    to = "failed" if status.status == "bounced" else status.status
-    if to == "failed" and not _is_of_newest_try(session, delivery, status):
+    if status.suppress:
+        _suppress(session, delivery, status)
+    if status.recipient and status.recipient.lower() != delivery.recipient.lower():
+        # Of who only got a copy.
+        return None
+    if status.status in ("failed", "bounced") and not _is_of_newest_try(session, delivery, status):
         return None
     delivery.provider_message_id = delivery.provider_message_id or status.provider_message_id
-    if delivery.status not in _OPEN[to]:
+    if delivery.status not in _OPEN[status.status] or delivery.stop_reason == _BOUNCED:
         return None
     if delivery.status == "sending":
         _end_attempt(session, delivery, status)
-    if to == "failed":
+    if status.status == "failed":
         return fail(session, delivery, status.error_code, status.error_reason)
-    delivery.status = to
+    if status.status == "bounced":
+        delivery.stop_reason = _BOUNCED
+        return fail(session, delivery, status.error_code, status.error_reason)
+    delivery.status = status.status
     delivery.reason_code = delivery.reason = None
     delivery.sent_at = delivery.sent_at or status.occurred_at
-    if to == "delivered":
+    if status.status == "delivered":
         delivery.delivered_at = status.occurred_at
     return delivery
+
+
+def _suppress(session: TenantSession, delivery: Delivery, status: m.DeliveryStatus) -> None:
+    """Note whom not to write to; of whom we did not write to, an event may say what it likes."""
+    assert status.suppress
+    copied = [one["address"] for one in delivery.payload.get("cc", ())]
+    written_to = [delivery.recipient, *copied]
+    address = status.recipient or delivery.recipient
+    if address.lower() in (one.lower() for one in written_to):
+        directory.suppress(session, address, status.suppress)
 
 
 def _is_of_newest_try(session: TenantSession, delivery: Delivery, status: m.DeliveryStatus) -> bool:

@@ -9,12 +9,14 @@ from countersign.channels.attempts import Claim
 from countersign.channels.messages import (
     Accepted,
     Outgoing,
+    OutgoingMail,
     SendResult,
     Throttled,
     Unknown,
     Unreached,
 )
 from countersign.channels.providers import ProviderSettings, provider_module
+from countersign.channels.tables import Delivery
 from countersign.platform import secrets
 from countersign.platform.errors import CountersignError, Unauthenticated, Unavailable
 
@@ -82,17 +84,54 @@ def _credentials(claim: Claim, settings: SendingSettings, max_age: float) -> dic
 
 def _outgoing(claim: Claim, settings: SendingSettings) -> Outgoing:
     delivery, channel = claim.delivery, claim.channel
-    key = keys.make(
-        keys.ChannelKey(channel.provider, channel.id, channel.organization_id),
-        secrets.secret(settings.channel_key_secret_id).current,
-    )
+    secret = secrets.secret(settings.channel_key_secret_id)
+    named = keys.ChannelKey(channel.provider, channel.id, channel.organization_id)
+    key = keys.make(named, secret.current)
     return Outgoing(
         delivery_id=delivery.id,
         attempt_id=claim.attempt_id,
         sender=delivery.sender,
         recipient=delivery.recipient,
         text=delivery.payload["text"],
-        html=delivery.payload.get("html"),
+        html=_html(delivery),
         external_conversation_id=delivery.payload.get("conversation"),
+        mail=_mail(claim, secret.current) if "message_id" in delivery.payload else None,
         callback_url=f"{settings.public_url}/webhooks/{key}?attempt={claim.attempt_id}",
     )
+
+
+def _html(delivery: Delivery) -> str | None:
+    if "message_id" not in delivery.payload:
+        return None
+    from countersign.mail.plain import as_html
+
+    return as_html(delivery.payload["text"])
+
+
+def _mail(claim: Claim, mac_key: str) -> OutgoingMail:
+    # Few channels have mail: the others start without the room of it.
+    from countersign.mail.automatic import MARK
+    from countersign.mail.model import Address
+
+    delivery, channel, payload = claim.delivery, claim.channel, claim.delivery.payload
+    to, cc = ([Address(one["name"], one["address"]) for one in payload[n]] for n in ("to", "cc"))
+    return OutgoingMail(
+        subject=payload["subject"],
+        sender_name=channel.name,
+        to=tuple(to),
+        cc=tuple(cc),
+        reply_to=(Address(channel.name, _reply_address(claim, mac_key)),),
+        message_id=payload["message_id"],
+        in_reply_to=next(reversed(payload["references"]), None),
+        references=tuple(payload["references"]),
+        headers={MARK: str(delivery.id)},
+    )
+
+
+def _reply_address(claim: Claim, mac_key: str) -> str:
+    from countersign.mail import replies
+
+    address = claim.channel.inbound_address or claim.channel.external_id
+    if claim.delivery.conversation_id is None or not replies.fits(address):
+        return address
+    return replies.make(address, claim.delivery.conversation_id, mac_key)

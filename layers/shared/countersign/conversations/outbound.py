@@ -6,12 +6,14 @@ Callers hold the lock on the conversation's row.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Row, select
 
 from countersign.channels import deliveries
 from countersign.channels.tables import Channel, Delivery, DeliveryState
+from countersign.conversations import mailing
 from countersign.conversations.tables import Conversation, Message, Notification
 from countersign.people import directory
 from countersign.platform import audit
@@ -36,6 +38,11 @@ def say(
         raise Conflict("The customer's address is suppressed: it must not be written to.")
     channel = session.get_one(Channel, (session.organization_id, conversation.channel_id))
     message = _add_message(session, conversation, text, author, now)
+    recipient = conversation.customer_address
+    payload: dict[str, Any] = {"text": text, "conversation": conversation.external_id}
+    if channel.type == "email":
+        recipient = mailing.address(session, conversation, message).to[0].address
+        payload |= mailing.payload(message)
     session.flush()
     delivery = deliveries.queue(
         session,
@@ -43,8 +50,8 @@ def say(
         conversation_id=conversation.id,
         message_id=message.id,
         sender=channel.external_id,
-        recipient=conversation.customer_address,
-        payload={"text": text, "conversation": conversation.external_id},
+        recipient=recipient,
+        payload=payload,
         not_before=not_before,
     )
     conversation.waiting_since = None

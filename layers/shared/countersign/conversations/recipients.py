@@ -12,6 +12,9 @@ from countersign.mail import replies
 from countersign.mail.model import Address, Mail
 from countersign.platform.db import TenantSession
 
+MOST_RECIPIENTS = 50
+"""Of one mail of ours: SES takes no more."""
+
 
 @dataclass(frozen=True)
 class Recipients:
@@ -47,7 +50,7 @@ def of_mail(mail: Mail) -> dict[str, Any]:
 
 
 def answering(session: TenantSession, conversation: Conversation) -> Recipients:
-    """Whom an answer to the customer's latest message goes to, if nobody says otherwise."""
+    """Whom an answer to the customer's latest message goes to."""
     answered = answered_message(session, conversation)
     if answered is None or not answered.recipients:
         return Recipients(
@@ -76,9 +79,9 @@ def of_answer(answered: dict[str, Any], own: Collection[str]) -> Recipients:
     """
     seen: set[str] = set()
     asked = _others(read(answered["reply_to"]), own, seen)
-    to = asked or _others(read(answered["sent_by"]), own, seen)
+    to = (asked or _others(read(answered["sent_by"]), own, seen))[:MOST_RECIPIENTS]
     cc = _others((*read(answered["to"]), *read(answered["cc"])), own, seen)
-    return Recipients(to, cc)
+    return Recipients(to, cc[: MOST_RECIPIENTS - len(to)])
 
 
 def _others(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from countersign.conversations import reading
+from countersign.channels.tables import Channel
+from countersign.conversations import reading, recipients
+from countersign.conversations.tables import Conversation
 from countersign.drafting import revision, schemas, timeline
 from countersign.drafting.tables import Draft, DraftAction, DraftClaim
 from countersign.identity.members import members
@@ -29,7 +31,7 @@ def read(session: TenantSession, draft_id: UUID, now: datetime) -> schemas.Draft
         text=draft.suggested_text,
         html=draft.suggested_html,
         sources=[schemas.Source.model_validate(source) for source in draft.top_sources],
-        recipients=revision.recipients(session, conversation),
+        recipients=_recipients(session, conversation),
         revision_token=revision.token(session, conversation, draft) if is_pending else None,
         claim=claim(session, draft_id, now) if is_pending else None,
         actions=timeline.actions(session, DraftAction.draft_id == draft_id),
@@ -37,6 +39,15 @@ def read(session: TenantSession, draft_id: UUID, now: datetime) -> schemas.Draft
         prompt_version=draft.prompt_version,
         created_at=draft.created_at,
     )
+
+
+def _recipients(session: TenantSession, conversation: Conversation) -> schemas.Recipients:
+    channel = session.get_one(Channel, (session.organization_id, conversation.channel_id))
+    found = recipients.answering(session, conversation)
+    answered = recipients.answered_message(session, conversation)
+    own = recipients.own_addresses(channel)
+    added, left_out = recipients.differences(found, answered, own)
+    return schemas.Recipients(**found.as_json(), added=added, left_out=left_out)
 
 
 def claim(session: TenantSession, draft_id: UUID, now: datetime) -> schemas.Claim | None:

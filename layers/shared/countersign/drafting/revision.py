@@ -13,27 +13,14 @@ import json
 from collections.abc import Mapping
 from uuid import UUID
 
-from sqlalchemy import select
-
-from countersign.conversations.tables import Conversation, Participant
+from countersign.conversations import recipients
+from countersign.conversations.tables import Conversation
 from countersign.drafting.tables import Draft
 from countersign.knowledge.documents import versions
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import Invalid, Stale
 
 _PARTS = ("text", "last_message", "recipients", "sources")
-
-
-def recipients(session: TenantSession, conversation: Conversation) -> list[str]:
-    """Whom a reply goes to: the customer, then whoever is copied."""
-    copied = session.scalars(
-        select(Participant.address)
-        .where(Participant.organization_id == session.organization_id)
-        .where(Participant.conversation_id == conversation.id)
-        .where(Participant.role == "copied")
-        .order_by(Participant.address)
-    )
-    return [conversation.customer_address, *copied]
 
 
 def token(session: TenantSession, conversation: Conversation, draft: Draft) -> str:
@@ -79,7 +66,7 @@ def _parts(
     return {
         "text": _digest(draft.suggested_text),
         "last_message": str(conversation.latest_message_id),
-        "recipients": _digest("\n".join(recipients(session, conversation))),
+        "recipients": _digest("\n".join(recipients.answering(session, conversation).addresses)),
         "sources": _digest("\n".join(named)),
     }
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from countersign.conversations.schemas import Conversation, Delivery, Message
+from countersign.conversations.schemas import Conversation, Delivery, Mailbox, Message
 from countersign.drafting.tables import ActionType, DraftStatus, RejectionReason, RequestStatus
 from countersign.identity.members import Member
 from countersign.platform.paging import PageQuery
@@ -168,6 +168,18 @@ class Source(Answer):
     score: Annotated[float, Field(description="How well it fitted, compared with other sources.")]
 
 
+class Recipients(Answer):
+    """Whom a reply goes to. Of a mail, that is who wrote the message that it answers, or where they
+    asked for answers, and whoever they wrote it to besides."""
+
+    to: list[Mailbox]
+    cc: list[Mailbox]
+    added: Annotated[
+        list[str], Field(description="Addresses that had no part in the message it answers.")
+    ]
+    left_out: Annotated[list[str], Field(description="Those that had, and do not get the reply.")]
+
+
 class Draft(Answer):
     """A proposed reply, with all that a person needs to decide."""
 
@@ -185,7 +197,7 @@ class Draft(Answer):
     text: str
     html: str | None
     sources: list[Source]
-    recipients: Annotated[list[str], Field(description="The customer, then whoever is copied.")]
+    recipients: Recipients
     revision_token: Annotated[
         str | None,
         Field(description="What an approval must name; null unless the draft is `pending`."),

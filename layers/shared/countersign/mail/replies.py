@@ -29,6 +29,11 @@ def make(address: str, conversation_id: UUID, key: str) -> str:
     return f"{local}+{base64.b32encode(packed).decode().lower()}@{domain}"
 
 
+def fits(address: str) -> bool:
+    """Whether reply addresses can be made at `address`."""
+    return len(address.rpartition("@")[0].encode()) <= LONGEST_LOCAL_PART
+
+
 def find(addresses: Iterable[str], keys: Iterable[str]) -> UUID | None:
     """The conversation that the first genuine reply address among `addresses` names."""
     known = list(keys)

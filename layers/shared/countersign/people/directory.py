@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import groupby
 from uuid import UUID
 
@@ -74,12 +74,19 @@ def _known_by(
 
 def is_suppressed(session: TenantSession, address: str) -> bool:
     """Whether `address` must not be written to."""
-    found = session.scalar(
-        select(Suppression.id)
+    return address in suppressed(session, [address])
+
+
+def suppressed(session: TenantSession, addresses: Collection[str]) -> set[str]:
+    """Those of `addresses` that must not be written to."""
+    known_as = {address: _known_as(address) for address in addresses}
+    found = session.scalars(
+        select(Suppression.address)
         .where(Suppression.organization_id == session.organization_id)
-        .where(Suppression.address == _known_as(address))
+        .where(Suppression.address.in_(set(known_as.values())))
     )
-    return found is not None
+    rows = {row.lower() for row in found}
+    return {address for address in addresses if known_as[address].lower() in rows}
 
 
 def suppress(session: TenantSession, address: str, reason: str) -> None:

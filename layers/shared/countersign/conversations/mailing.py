@@ -1,0 +1,64 @@
+"""A message of ours as a mail: its subject, its recipients, and what it answers."""
+
+from __future__ import annotations
+
+from countersign.channels.tables import Channel
+from countersign.conversations import recipients
+from countersign.conversations.recipients import Recipients
+from countersign.conversations.tables import Conversation, Message
+from countersign.people import directory
+from countersign.platform.db import TenantSession
+from countersign.platform.errors import Conflict
+
+MOST_REFERENCES = 20
+"""In what we send: the first, which began the thread, and the newest."""
+LONGEST_SUBJECT = 500
+
+
+def address(session: TenantSession, conversation: Conversation, message: Message) -> Recipients:
+    """Make a message of ours a mail: set what only mails have; returns whom it goes to.
+
+    Raises `Conflict` if there is nobody whom it may go to.
+    """
+    channel = session.get_one(Channel, (session.organization_id, conversation.channel_id))
+    answered = recipients.answered_message(session, conversation)
+    goes_to = recipients.answering(session, conversation)
+    if not goes_to.to:
+        raise Conflict("The mail names nobody to answer to.")
+    suppressed = directory.suppressed(session, goes_to.addresses)
+    if any(one.address in suppressed for one in goes_to.to):
+        raise Conflict("The customer's address is suppressed: it must not be written to.")
+    cc = tuple(one for one in goes_to.cc if one.address not in suppressed)
+    message.subject = _subject(answered.subject if answered else conversation.subject, channel)
+    message.external_id = f"{message.id}@{channel.external_id.rpartition('@')[2]}"
+    message.reference_ids = _references(answered) if answered else []
+    message.recipients = {
+        "sent_by": [{"name": channel.name, "address": channel.external_id}],
+        "reply_to": [],
+        **Recipients(goes_to.to, cc).as_json(),
+    }
+    return Recipients(goes_to.to, cc)
+
+
+def payload(message: Message) -> dict[str, object]:
+    """What of a mail its delivery holds, besides the text."""
+    return {
+        "subject": message.subject,
+        "to": message.recipients["to"],
+        "cc": message.recipients["cc"],
+        "message_id": message.external_id,
+        "references": message.reference_ids,
+    }
+
+
+def _subject(answered: str | None, channel: Channel) -> str:
+    """`Re: ` before what is answered (RFC 5322, 3.6.5), once."""
+    subject = (answered or "").strip()[:LONGEST_SUBJECT] or channel.name
+    return subject if subject.lower().startswith("re:") else f"Re: {subject}"
+
+
+def _references(answered: Message) -> list[str]:
+    """Those of the mail that is answered, then its own id (RFC 5322, 3.6.4)."""
+    own_id = (answered.external_id or "").partition("#")[0]
+    ids = [*answered.reference_ids, *([own_id] if "@" in own_id else [])]
+    return ids if len(ids) <= MOST_REFERENCES else [ids[0], *ids[1 - MOST_REFERENCES :]]
