@@ -76,6 +76,17 @@ _OLD_GMAIL = re.compile(
     r"\d{4}-\d\d-\d\d \d{1,2}:\d\d GMT[+-]\d\d:\d\d \S[^:]{0,120}[:：]?"
     r"|\d{4}/\d{1,2}/\d{1,2} [^<>]{1,100}<[^<>\s]{3,80}>:?"
 )
+_QUOTING = re.compile(
+    r"[\W_]{0,8}(?:Quoting|Zitat von|Citando(?: a)?|Citation de|Citazione di|Citat från|Citaat van"
+    r"|Cytowanie|Cituji|Цитирую)\s"
+)
+# What stands in a sentence, and in no name.
+_IN_PROSE = re.compile(
+    r"\b(?:I|we|he|she|it|they|my|your|our|his|her|their|the|me|us|him|them|that"
+    r"|ich|wir|er|sie|es|mir|mich|uns|ihm|ihr|Ihr|Ihre|Ihnen|mein|meine|unser|dass|folgendes|Folgendes"
+    r"|je|j'ai|nous|il|elle|mon|ma|notre|votre|vous|me|que|yo|mi|nuestro|su|nos|eu|meu|minha|seu|sua"
+    r"|io|mio|mia|suo|sua|ik|mijn|uw|wij|ons|dat|jag|min|vi|jeg|du|mig|ja|mój|moja|nasz|мы|мне|мой|вам|ваш)\b"
+)
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -130,14 +141,17 @@ def _attributes(text: str) -> bool | None:
     bracketed = bool(_IN_BRACKETS.search(text))
     addressed = bracketed or bool(_ADDRESS.search(text))
     timed, dated = bool(_TIME.search(text)), bool(_DATE.search(text))
+    is_prose = not addressed and bool(_IN_PROSE.search(text))
     if ending:
         if not colon and not (addressed and (timed or dated) and begins):
             return None
         if addressed and (begins or bracketed):
             return True
-        return timed and dated if begins and (timed or dated) else None
+        return timed and dated and not is_prose if begins and (timed or dated) else None
     if _INSIDE.search(text) and (begins or bracketed) and (timed or dated):
-        return addressed or timed
+        return addressed or (timed and not is_prose)
+    if bracketed and _QUOTING.match(text):
+        return True
     if timed and dated and (_NO_VERB.search(text) or (begins and bracketed)):
         return True
     return True if _OLD_GMAIL.fullmatch(text) else None

@@ -147,6 +147,8 @@ class _Reading:
             self._roles += ["own"] * heading.lines
             self._anything = True
         elif self._anything or heading.kind != "attribution":
+            names_nobody = not any("@" in line.text for line in self._lines[at:behind])
+            self.in_doubt |= heading.kind == "attribution" and names_nobody
             self._roles += ["heading"] * heading.lines
             self._roles += ["rest"] * (len(self._lines) - behind)
             self._draw_in_rules(at)
@@ -199,9 +201,9 @@ class _Reading:
 
 def _may_head(text: str) -> bool:
     """A cheap look before the dear ones."""
-    return any(sign in text for sign in (":", "：", "@", "<", "--", "—", "##", "Wiadomość")) or any(
-        map(str.isdigit, text[:200])
-    )
+    return any(
+        sign in text for sign in (":", "：", "@", "<", "--", "‐‐", "—", "##", "Wiadomość")
+    ) or any(map(str.isdigit, text[:200]))
 
 
 def _may_divide(text: str) -> bool:
