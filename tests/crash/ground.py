@@ -128,9 +128,9 @@ class Ground:
     def _clear(self) -> None:
         """Leave nothing of another test in the database."""
         self.run("SET session_replication_role = replica")
-        self.run("".join(f"TRUNCATE {table} CASCADE;" for table in self._tables()))
+        # Of few rows: quicker than TRUNCATE, which makes new files.
+        self.run("".join(f"DELETE FROM {table};" for table in self._tables()))
         self.run("SET session_replication_role = origin")
-        self.run("DROP SCHEMA IF EXISTS marked CASCADE")
 
     def _tables(self) -> list[str]:
         sql = "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'"
@@ -170,9 +170,9 @@ class Ground:
         copied to."""
         tables = self._tables()
         written = [table for table in tables if not self.rows(f"SELECT FROM {table} LIMIT 1")]
-        self.run("CREATE SCHEMA marked")
+        self.run("CREATE SCHEMA IF NOT EXISTS marked")
         for table in written:
-            self.run(f"CREATE UNLOGGED TABLE marked.{table} (LIKE public.{table})")
+            self.run(f"CREATE UNLOGGED TABLE IF NOT EXISTS marked.{table} (LIKE public.{table})")
         return written
 
     def mark(self) -> None:
