@@ -251,7 +251,7 @@ def test_time_grows_with_size_and_not_with_its_square(bomb: Callable[[int], byte
 
 def seconds(raw: bytes) -> float:
     """Of the processor, since other work goes on beside the tests; the better of two runs."""
-    runs = []
+    runs: list[float] = []
     while len(runs) < 2 and sum(runs) < 0.4:
         start = time.process_time()
         check_quickly(raw)

@@ -52,11 +52,10 @@ def read(raw: bytes) -> Mail:
 
 def content(raw: bytes, index: int) -> bytes:
     """The decoded bytes of the part with that index in `read(raw).parts`."""
-    if raw.strip():
-        for entry in _Reader(structure.split(raw)).files():
-            if entry.part.index == index:
-                return entry.content
-    raise NotFound(f"The mail has no part {index}.")
+    found = _Reader(structure.split(raw)).content(index) if raw.strip() else None
+    if found is None:
+        raise NotFound(f"The mail has no part {index}.")
+    return found
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,7 @@ class _Reader:
         self.structure = found
         self.leaves = leaves.find(found)
         self.sections = bodies.sections(found, self.leaves)
+        self.in_body = {number for section in self.sections for number in section.leaves}
         self.defects = dict.fromkeys(found.defects)
         self.hints = self._charsets()
         self.said: dict[int, Said] = {}
@@ -106,12 +106,11 @@ class _Reader:
 
         Those inside others (winmail.dat, uuencoded ones in a text) come last.
         """
-        in_body = {number for section in self.sections for number in section.leaves}
         for index, leaf in enumerate(self.leaves):
             raw, right = leaves.content(self.structure, leaf)
             if not right:
                 self.defects["transfer-encoding"] = None
-            if leaf.number in in_body:
+            if leaf.number in self.in_body:
                 self._decode(leaf, raw)
             elif not (leaf.is_tnef and self.packed.take_tnef(raw)):
                 yield _File(self._part(index, leaf, len(raw)), raw)
@@ -121,6 +120,17 @@ class _Reader:
             size = len(file.content)
             part = Part(index, file.content_type, name, disposition, file.content_id, size)
             yield _File(part, file.content)
+
+    def content(self, index: int) -> bytes | None:
+        """One part's bytes; only what is inside another asks for all to be unpacked."""
+        if index >= len(self.leaves):
+            inside = (file.content for file in self.files() if file.part.index == index)
+            return next(inside, None)
+        leaf = self.leaves[index]
+        if index < 0 or leaf.number in self.in_body:
+            return None
+        raw, _ = leaves.content(self.structure, leaf)
+        return None if leaf.is_tnef and Packed().take_tnef(raw) else raw
 
     def _part(self, index: int, leaf: Leaf, size: int) -> Part:
         disposition = leaf.disposition or ("inline" if leaf.content_id else "attachment")
