@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from countersign.mail.html import to_text
+from countersign.mail.markup import encodable
 from countersign.mail.model import Mail
 from countersign.mail.said import Said, said
 
@@ -58,7 +59,7 @@ def test_a_quote_without_signs_follows_its_attribution_to_the_end(attribution: s
 
 
 @pytest.mark.parametrize("width", [40, 60, 72])
-@pytest.mark.parametrize("attribution", [a for a in ATTRIBUTIONS if a[0] != N[0]])
+@pytest.mark.parametrize("attribution", [a for a in ATTRIBUTIONS if re.search(r"\d", a[:30])])
 def test_an_attribution_may_be_folded(attribution: str, width: int) -> None:
     folded = textwrap.wrap(attribution, width, break_long_words=False, break_on_hyphens=False)
     head = "\n".join(folded)
@@ -410,7 +411,7 @@ def test_nothing_above_the_first_sign_of_a_quote_is_lost(own: list[str]) -> None
 @settings(max_examples=200, deadline=None)
 def test_nothing_raises_and_no_word_is_invented(text: str, html: str) -> None:
     got = said(Mail(text=text, references=("x",)))
-    assert set(WORDS.findall(got.text)) <= set(WORDS.findall(text))
+    assert set(WORDS.findall(got.text)) <= set(WORDS.findall(encodable(text)))
     shown = said(Mail(html=html, references=("x",)))
     assert set(WORDS.findall(shown.text)) <= set(WORDS.findall(to_text(html)))
 
