@@ -14,7 +14,7 @@ from countersign.channels.messages import Unknown
 from functions.outbound import app as outbound
 from tests import world
 from tests.conftest import TestDatabase
-from tests.db.test_deliveries import Ledger
+from tests.ledger import Ledger
 from tests.world import SENDING_SETTINGS, MemoryQueues, Path, memory_queues
 from tools import template
 from tools.environment import ROOT

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from uuid import UUID
+from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from countersign.channels import attempts, deliveries, sending
 from countersign.channels.attempts import Claim
@@ -23,104 +20,17 @@ from countersign.channels.messages import (
 )
 from countersign.channels.providers import provider_module
 from countersign.channels.sending import SendingSettings
-from countersign.channels.tables import Channel, Delivery, DeliveryAttempt
-from countersign.conversations import locking, outbound
-from countersign.conversations.delivering import deliver
-from countersign.conversations.tables import Conversation, Message, Notification
-from countersign.drafting import overtaking
-from countersign.drafting.tables import Draft, DraftAction, DraftRequest, LearningSample
+from countersign.channels.tables import Delivery, DeliveryAttempt
+from countersign.conversations import locking
+from countersign.conversations.tables import Message, Notification
 from countersign.people import directory
 from countersign.platform import clock, queues
 from countersign.platform.errors import Conflict, NotFound, Unavailable
 from countersign.platform.ids import new_id
-from tests import world
-from tests.conftest import TestDatabase
-from tests.world import SENDING_SETTINGS, MemoryQueues, Path, memory_queues
+from tests.ledger import Ledger, ledger
+from tests.world import memory_queues
 
-__all__ = ["memory_queues"]
-
-
-class Ledger:
-    """One delivery, of a channel whose receiver does not tell a second try from another message."""
-
-    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.path, self.patch = path, monkeypatch
-        self.now = datetime.now(UTC)
-        monkeypatch.setattr(clock, "now", lambda: self.now)
-        self.calls: list[Claim] = []
-        path.receive(path.tenant.webhook("Can I return my order?"))
-        path.draft()
-        self.id = path.approve().delivery_id
-        path.sent.take("outbound")
-        self.use("twilio")
-
-    def use(self, provider: str) -> None:
-        with self.path.tenant_session() as session:
-            session.execute(update(Channel).values(provider=provider))
-
-    def answers(self, *results: SendResult | BaseException) -> None:
-        remaining = list(results)
-
-        def send(claim: Claim, settings: SendingSettings) -> SendResult:
-            self.calls.append(claim)
-            result = remaining.pop(0)
-            if isinstance(result, BaseException):
-                raise result
-            return result
-
-        self.patch.setattr(sending, "send", send)
-
-    def finds(self, *found: Sequence[str]) -> None:
-        remaining = list(found)
-        self.patch.setattr(sending, "look_up", lambda claim, settings: list(remaining.pop(0)))
-
-    def deliver(self, look_up: int | None = None) -> str | None:
-        organization_id = self.path.tenant.organization_id
-        return deliver(
-            self.path.outbox,
-            SENDING_SETTINGS,
-            overtaking.stopped,
-            organization_id,
-            self.id,
-            look_up,
-        )
-
-    def tell(self, status: str, attempt_id: UUID | None = None, **values: Any) -> bool:
-        """What the provider's event does, as ingest applies it."""
-        event = DeliveryStatus(
-            provider_event_id=str(new_id()),
-            status=status,  # type: ignore[arg-type]
-            attempt_id=attempt_id,
-            delivery_id=None if attempt_id else self.id,
-            occurred_at=self.now,
-            **values,
-        )
-        with self.path.tenant_session() as session:
-            assert deliveries.find(session, self.path.tenant.channel_id, event) == self.id
-            conversation = locking.lock_of_delivery(session, self.id)
-            moved = deliveries.apply_status(session, self.id, event)
-            if moved:
-                outbound.record_outcome(session, conversation, moved, self.now)
-            return moved is not None
-
-    @property
-    def row(self) -> Delivery:
-        with self.path.tenant_session() as session:
-            return session.scalars(select(Delivery).where(Delivery.id == self.id)).one()
-
-    @property
-    def waits(self) -> bool:
-        with self.path.tenant_session() as session:
-            return session.scalars(select(Conversation.waiting_since)).one() is not None
-
-
-@pytest.fixture
-def ledger(
-    database: TestDatabase, memory_queues: MemoryQueues, monkeypatch: pytest.MonkeyPatch
-) -> Ledger:
-    tenant = world.add_tenant(database)
-    world.add_knowledge(database, tenant, ["Returns are free for 30 days. Keep the box."])
-    return Ledger(Path(database, tenant, memory_queues), monkeypatch)
+__all__ = ["ledger", "memory_queues"]
 
 
 def test_an_accepted_send_is_made_once(ledger: Ledger) -> None:
@@ -312,6 +222,19 @@ def test_a_look_up_leaves_out_what_another_delivery_owns(ledger: Ledger) -> None
     assert ledger.row.provider_message_id == "SM8"
 
 
+def test_a_look_up_needs_no_more_of_a_long_conversation_than_it_may_find(ledger: Ledger) -> None:
+    ledger.answers(Throttled(None, "HTTP 502", may_have_arrived=True))
+    ledger.deliver()
+    before = ledger.now - timedelta(hours=1)
+    add_other(ledger, "SM6", created=before, sent=before)
+    add_other(ledger, "SM7", created=before, sent=ledger.now)
+    ledger.now += timedelta(hours=1)
+    with ledger.path.tenant_session() as session:
+        claimed = attempts.claim(session, ledger.id, ledger.now)
+    assert isinstance(claimed, Claim)
+    assert claimed.owned == {"SM7"}
+
+
 @pytest.mark.parametrize(
     ("first", "look_up"),
     [
@@ -319,19 +242,21 @@ def test_a_look_up_leaves_out_what_another_delivery_owns(ledger: Ledger) -> None
         (Throttled(None, "HTTP 502", may_have_arrived=True), None),
     ],
 )
-def test_a_look_up_needs_no_more_of_a_long_conversation_than_it_may_find(
+def test_what_came_to_be_anothers_during_the_look_up_is_not_ours(
     ledger: Ledger, first: SendResult, look_up: int | None
 ) -> None:
     ledger.answers(first)
     ledger.deliver()
-    before = ledger.now - timedelta(hours=1)
-    add_other(ledger, "SM6", created=before, sent=before)
-    add_other(ledger, "SM7", created=before, sent=ledger.now)
     ledger.now += timedelta(hours=1)
-    with ledger.path.tenant_session() as session:
-        claimed = attempts.claim(session, ledger.id, ledger.now, look_up)
-    assert isinstance(claimed, Claim)
-    assert claimed.owned == {"SM7"}
+
+    def another(claim: Claim, settings: SendingSettings) -> list[str]:
+        add_other(ledger, "SM7", created=ledger.now, sent=ledger.now)
+        return ["SM7"]
+
+    ledger.patch.setattr(sending, "look_up", another)
+    ledger.patch.setattr(sending, "send", lambda *both: Accepted(another(*both)[0]))
+    assert ledger.deliver(look_up) == (None if look_up == 0 else "unknown")
+    assert (ledger.row.status, ledger.row.provider_message_id) == ("unknown", None)
 
 
 def test_a_receiver_that_deduplicates_is_sent_to_again(ledger: Ledger) -> None:
@@ -455,107 +380,6 @@ def test_an_event_of_another_channel_finds_nothing(ledger: Ledger) -> None:
             occurred_at=ledger.now,
         )
         assert deliveries.find(session, ledger.path.tenant.channel_id, unnamed) is None
-
-
-def test_a_suppressed_recipient_is_not_written_to(ledger: Ledger) -> None:
-    recipient = ledger.row.recipient
-    with ledger.path.tenant_session() as session:
-        directory.suppress(session, recipient, "opted_out")
-        directory.suppress(session, recipient, "again")
-    ledger.answers()
-    assert ledger.deliver() == "cancelled"
-    assert ledger.row.reason_code == "suppressed"
-
-
-def test_what_is_stopped_at_the_hand_over_is_as_if_it_had_not_been_approved(ledger: Ledger) -> None:
-    path, recipient = ledger.path, ledger.row.recipient
-    with path.tenant_session() as session:
-        directory.suppress(session, recipient, "opted_out")
-    assert ledger.deliver() == "cancelled"
-    with path.tenant_session() as session:
-        assert session.scalars(select(Draft.status)).all() == ["superseded"]
-        assert session.scalars(select(DraftAction.revoked_at)).one() is not None
-        assert session.scalars(select(LearningSample)).all() == []
-        assert session.scalars(select(Message.cancelled_at).order_by(Message.id)).all()[-1]
-        (told,) = session.scalars(
-            select(Notification).where(Notification.type == "delivery_cancelled")
-        )
-        assert told.user_id == path.tenant.principal.user_id
-        assert told.payload["reason_code"] == "suppressed"
-    assert ledger.waits
-    path.draft()
-    with path.tenant_session() as session:
-        newest = select(DraftRequest).order_by(DraftRequest.revision.desc()).limit(1)
-        request = session.scalars(newest).one()
-        assert (request.revision, request.status, request.reason) == (2, "abstained", "suppressed")
-
-
-def test_what_was_taken_back_and_yet_arrived_is_the_latest_again(ledger: Ledger) -> None:
-    recipient = ledger.row.recipient
-    with ledger.path.tenant_session() as session:
-        directory.suppress(session, recipient, "opted_out")
-    assert ledger.deliver() == "cancelled"
-    assert ledger.tell("delivered")
-    message_id = ledger.row.message_id
-    with ledger.path.tenant_session() as session:
-        conversation = session.scalars(select(Conversation)).one()
-        assert conversation.latest_message_id == message_id
-    assert not ledger.waits
-
-
-def test_a_person_is_asked_at_last_where_a_try_may_have_arrived(ledger: Ledger) -> None:
-    ledger.answers(Throttled(None, "HTTP 502", may_have_arrived=True), Unreached("No route."))
-    ledger.deliver()
-    with ledger.path.tenant_session() as session:
-        session.execute(update(Delivery).values(attempts=attempts.MAX_ATTEMPTS - 1))
-        session.execute(update(DeliveryAttempt).values(number=2 - attempts.MAX_ATTEMPTS + 1))
-    ledger.now += timedelta(hours=1)
-    assert ledger.deliver() == "unknown"
-    assert ledger.tell("sent")
-
-
-@pytest.mark.parametrize(
-    ("result", "becomes", "draft"),
-    [
-        (Throttled(None, "Slow down."), "cancelled", "superseded"),
-        (Unreached("No route."), "cancelled", "superseded"),
-        (Throttled(None, "HTTP 502", may_have_arrived=True), "unknown", "sent"),
-        (Accepted("SM1"), "sent", "sent"),
-    ],
-)
-def test_a_newer_message_during_the_call_lets_it_be_the_last(
-    ledger: Ledger, result: SendResult, becomes: str, draft: str
-) -> None:
-    path = ledger.path
-
-    def answer(claim: Claim, settings: SendingSettings) -> SendResult:
-        path.receive(path.tenant.webhook("Forget it.", message_id="m2"))
-        return result
-
-    ledger.patch.setattr(sending, "send", answer)
-    assert ledger.deliver() == becomes
-    with path.tenant_session() as session:
-        drafts = session.scalars(select(Draft.status)).all()
-        samples = session.scalars(select(LearningSample)).all()
-        asked = session.scalars(select(DraftRequest.revision)).all()
-    assert drafts == [draft]
-    assert len(samples) == (draft == "sent")
-    assert asked == [1, 1]
-    assert ledger.waits
-
-
-def test_a_newer_message_does_not_take_back_what_may_have_arrived(ledger: Ledger) -> None:
-    """Its approval would be gone, and the customer have two answers."""
-    ledger.answers(Throttled(None, "HTTP 502", may_have_arrived=True))
-    ledger.deliver()
-    ledger.path.sent.take("outbound")
-    ledger.path.receive(ledger.path.tenant.webhook("And exchange it?", message_id="m2"))
-    assert ledger.row.status == "unknown"
-    assert [body["look_up"] for body in ledger.path.sent.take("outbound")] == [0]
-    assert ledger.tell("delivered")
-    with ledger.path.tenant_session() as session:
-        assert session.scalars(select(Draft.status)).all() == ["sent"]
-    assert ledger.waits
 
 
 def test_who_opted_out_is_not_written_to_again(ledger: Ledger) -> None:

@@ -47,7 +47,8 @@ class Claim:
     look_first: bool = False
     """Whether an earlier try may have arrived: it is sent only if a look-up finds nothing."""
     owned: frozenset[str] = frozenset()
-    """The provider's ids of other messages to the recipient, which a look-up may find too."""
+    """The provider's ids of other messages to the recipient, which a look-up before the send may
+    find too."""
 
 
 def claim(
@@ -126,8 +127,7 @@ def _lease(session: TenantSession, delivery: Delivery, now: datetime) -> Claim:
 def _lease_look_up(session: TenantSession, delivery: Delivery, look_up: int) -> Claim:
     attempt_id = deliveries.newest_attempt(session, delivery).id
     channel, since = deliveries.channel_of(session, delivery), _first_try(session, delivery)
-    owned = _owned(session, delivery, since)
-    return Claim(delivery, channel, attempt_id, since, look_up, owned=owned)
+    return Claim(delivery, channel, attempt_id, since, look_up)
 
 
 def settle(
@@ -142,13 +142,22 @@ def settle(
     delivery = deliveries.locked(session, claimed.delivery.id)
     assert delivery is not None
     held = delivery.status == "sending" and delivery.fence == claimed.delivery.fence
-    if isinstance(result, m.Accepted):
+    if isinstance(result, m.Accepted) and not _is_anothers(session, claimed, result):
         return deliveries.accept(session, delivery, result.provider_message_id, now)
     if not held:
         return None
     if isinstance(result, m.Refused):
         return deliveries.fail(session, delivery, result.code, result.reason)
+    if isinstance(result, m.Accepted):
+        result = m.Unknown("The message that was found is another's.")
     return _settle_open(session, delivery, result, now)
+
+
+def _is_anothers(session: TenantSession, claimed: Claim, result: m.Accepted) -> bool:
+    """Whether what a look-up found came to be another delivery's since the claim."""
+    if not claimed.look_first:
+        return False
+    return result.provider_message_id in _owned(session, claimed.delivery, claimed.since)
 
 
 def _settle_open(
@@ -206,7 +215,8 @@ def settle_look_up(
     delivery = deliveries.locked(session, claimed.delivery.id)
     if delivery is None or delivery.status != "unknown":
         return None
-    ours = [one for one in found if one not in claimed.owned]
+    owned = _owned(session, delivery, claimed.since)
+    ours = [one for one in found if one not in owned]
     if len(ours) == 1:
         return deliveries.accept(session, delivery, ours[0], now)
     deliveries.look_up_later(session, delivery, claimed.look_up + 1, now)
