@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from sqlalchemy import URL, Engine
 from standardwebhooks import Webhook
 
 from countersign.channels.keys import ChannelKey, make
@@ -124,6 +125,14 @@ class Deployed:
         patch.setattr(secrets, "_cache", {})
         for name, value in self._environment().items():
             patch.setenv(name, value)
+        self._engines: list[Engine] = []
+        make = db.engine
+
+        def remembered(url: URL, **options: bool) -> Engine:
+            self._engines.append(make(url, **options))
+            return self._engines[-1]
+
+        patch.setattr(db, "engine", remembered)
         self._apps = {name: importlib.import_module(f"functions.{name}.app") for name in FUNCTIONS}
         self.restart()
 
@@ -133,6 +142,9 @@ class Deployed:
             for name in ("_ready", "_access"):
                 if ready := getattr(app, name, None):
                     ready.cache_clear()
+        for engine in self._engines:
+            engine.dispose()
+        self._engines.clear()
         db.database.cache_clear()
         secrets._cache.clear()
 
