@@ -12,6 +12,8 @@ from typing import BinaryIO
 HANG_UP = b""
 SILENCE = b"..."
 """No answer until the server ends."""
+TRICKLE = b"2...."
+"""An answer of which a byte comes now and then, for ever."""
 
 EHLO = b"250-mx.example\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 AUTH PLAIN LOGIN"
 
@@ -101,6 +103,8 @@ class ScriptedServer:
             answer = answer.pop(0) if answer[1:] else answer[0]
         if answer == SILENCE:
             self._ended.wait(10)
-        if answer in (HANG_UP, SILENCE):
+        while answer == TRICKLE and not self._ended.wait(0.05):
+            peer.sendall(b"2")
+        if answer in (HANG_UP, SILENCE, TRICKLE):
             raise ConnectionAbortedError
         peer.sendall(answer + b"\r\n")

@@ -195,6 +195,24 @@ def test_a_display_name(name: str, written: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    ("subject", "written"),
+    [
+        ("", b""),
+        ("Re: Where  is it?", b" =?utf-8?q?Re=3A_Where__is_it=3F?="),
+        ("=?utf-8?q?x?=", b" =?utf-8?b?PT91dGYtOD9xP3g/PQ==?="),
+        ("x" * 70, b" =?utf-8?q?" + b"x" * 55 + b"?=\r\n =?utf-8?q?" + b"x" * 15 + b"?="),
+        ("word " * 20 + "end", b" word" * 14 + b"\r\n" + b" word" * 6 + b" end"),
+    ],
+)
+def test_a_subject(subject: str, written: bytes) -> None:
+    letter = replace(LETTER, subject=subject)
+    raw = write(letter)
+    check_encoded_words(raw)
+    assert decoded(parsed(letter)["Subject"]) == subject
+    assert b"\r\nSubject:" + written + b"\r\n" in raw
+
+
+@pytest.mark.parametrize(
     ("address", "written"),
     [
         ("jo@exämple.com", "jo@xn--exmple-cua.com"),
