@@ -60,9 +60,8 @@ def main() -> None:
             name = inside.parts[0] if len(inside.parts) > 1 else "."
             _read(path, inside, tallies.setdefault(name, Tally()), show)
     total = Tally()
-    print(
-        f"{'folder':<24} {'mails':>6} {'parsed':>7} {'rejected':>9} {'exceptions':>11} {'p95 ms':>7}"
-    )
+    columns = ("mails", "parsed", "rejected", "exceptions", "p95 ms")
+    print(f"{'folder':<24}" + "".join(f" {column:>10}" for column in columns))
     for name, tally in tallies.items():
         _print(name, tally)
         total.add(tally)
@@ -94,10 +93,8 @@ def _read(path: Path, inside: Path, tally: Tally, show: bool) -> None:
 
 
 def _print(name: str, tally: Tally) -> None:
-    print(
-        f"{name:<24} {tally.mails:>6} {tally.parsed:>7} {tally.rejected:>9}"
-        f" {tally.exceptions:>11} {tally.p95_ms:>7.2f}"
-    )
+    counts = (tally.mails, tally.parsed, tally.rejected, tally.exceptions)
+    print(f"{name:<24}" + "".join(f" {count:>10}" for count in counts) + f" {tally.p95_ms:>10.2f}")
 
 
 if __name__ == "__main__":
