@@ -223,6 +223,14 @@ def test_time_grows_as_the_html_does(
     assert taken[1] < 2.0
 
 
+def test_formatting_is_not_opened_again_without_end() -> None:
+    formatting = "".join(f"<b lang={number}>" for number in range(500))
+    html = f"<p>{formatting}</p>" + "<p>x</p>" * 500
+    assert len(sanitize(html)) < 3 * len(html)
+    few = "<p><b><i><u></p>" + "<p>x</p>" * 500
+    assert sanitize(few).count("<u>") > 500
+
+
 def test_what_is_too_much_for_a_parser_is_shown_as_text() -> None:
     html = "<div>" * (markup.DEEPEST + 1) + "<p>I need &euro; 5<br>now<script>x</script>"
     assert re.sub(r"\s+", " ", sanitize(html)) == "<pre> I need € 5 now </pre>"

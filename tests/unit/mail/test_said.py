@@ -259,6 +259,8 @@ def test_a_forwarded_mail_inside_a_quote_is_quoted() -> None:
         "E-Mail irrtümlich erhalten haben, informieren Sie bitte den Absender.",
         "CONFIDENTIALITY NOTICE: this message is for its addressee only and may be privileged; "
         "delete it if not.",
+        "Sent from my iPhone\n\nCONFIDENTIALITY NOTICE: this message is for its addressee only and "
+        "may be privileged; delete it if not.",
     ],
 )
 def test_a_signature_or_disclaimer_is_hidden(signature: str) -> None:
@@ -464,5 +466,13 @@ def test_time_grows_as_the_text_does(make: Callable[[int], str]) -> None:
 
 def test_lines_without_number_are_what_the_last_of_them_is() -> None:
     many = "x\n" * 25_000
-    assert of_text(many).text.count("x") == 25_000
+    got = of_text(many)
+    assert (got.text.count("x"), got.may_have_cut) == (25_000, True)
     assert of_text(f"{ANSWER}\n\n{ATTRIBUTIONS[0]}\n{many}").text == ANSWER
+
+
+def test_headings_are_not_looked_for_without_end() -> None:
+    many = "1: a@b.c\n" * 3_000
+    text = f"{many}\n{ATTRIBUTIONS[0]}\n\n{QUOTE}"
+    assert of_text(text).text == text
+    assert of_text(text[len(many) // 2 :]).text == many[len(many) // 2 :].strip()
