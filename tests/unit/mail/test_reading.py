@@ -119,6 +119,10 @@ def test_a_text_with_a_name_is_a_file() -> None:
     assert [(part.file_name, part.disposition) for part in mail.parts] == [("app.log", "inline")]
     alone = read(HEAD + multipart("mixed", log, PDF))
     assert alone.text == "ERROR"
+    version = multipart("alternative", log, HTML + b"<p>ERROR")
+    assert read(HEAD + version).text == "ERROR"
+    nameless = read(HEAD + b"Content-Disposition: attachment\r\n\r\nsaid")
+    assert (nameless.text, nameless.parts) == ("said", ())
     attached = read(HEAD + b"Content-Disposition: attachment; filename=a.txt\r\n\r\nfile")
     assert (attached.text, attached.parts[0].file_name) == (None, "a.txt")
 

@@ -45,11 +45,24 @@ class Section:
 def sections(structure: Structure, leaves: Iterable[Leaf]) -> list[Section]:
     """The sections of a mail's body, in order.
 
-    A text with a file name is a file, unless there is nothing else that could be the body.
+    A text with a file name is a file, unless it is one of several versions of a body, or there is
+    nothing else that could be the body. A mail that is one text without a name is said by it.
     """
-    said = [leaf for leaf in leaves if leaf.kind and leaf.disposition != "attachment"]
-    found = _sections(structure, {leaf.number: leaf for leaf in said if not leaf.file_name})
-    return found or _sections(structure, {leaf.number: leaf for leaf in said})[:1]
+    texts = {leaf.number: leaf for leaf in leaves if leaf.kind}
+    if 0 in texts and not texts[0].file_name:
+        return _sections(structure, texts)
+    inline = {number: leaf for number, leaf in texts.items() if leaf.disposition != "attachment"}
+    unnamed = {
+        number: leaf
+        for number, leaf in inline.items()
+        if not leaf.file_name or _is_version(structure, number)
+    }
+    return _sections(structure, unnamed) or _sections(structure, inline)[:1]
+
+
+def _is_version(structure: Structure, number: Number) -> bool:
+    parent = structure.entities[structure.entities[number].parent]
+    return parent.content_type == "multipart/alternative"
 
 
 def _sections(structure: Structure, said: dict[Number, Leaf]) -> list[Section]:

@@ -66,7 +66,7 @@ def _leaf(entity: Entity, number: int) -> Leaf:
         word = declared.strip("\"'").split()[0]
         disposition = "inline" if word == "inline" else "attachment"
     content_type = entity.content_type
-    if disposition == "attachment" and not entity.value("content-type"):
+    if name and disposition == "attachment" and not entity.value("content-type"):
         content_type = "application/octet-stream"
     ids = words.ids(words.eight_bit(entity.value("content-id")))
     return Leaf(
