@@ -779,6 +779,8 @@ CREATE INDEX ix_chunk_embeddings_chunk_id ON public.chunk_embeddings USING btree
 
 CREATE INDEX ix_conversations_channel_id_created_at ON public.conversations USING btree (organization_id, channel_id, created_at);
 
+CREATE INDEX ix_conversations_customer_email ON public.conversations USING btree (organization_id, customer_email, last_message_at) WHERE (customer_email IS NOT NULL);
+
 CREATE INDEX ix_conversations_feed ON public.conversations USING btree (organization_id, waiting_since, id) WHERE ((status = 'open'::text) AND (waiting_since IS NOT NULL));
 
 CREATE INDEX ix_conversations_status ON public.conversations USING btree (organization_id, status, last_message_at DESC);

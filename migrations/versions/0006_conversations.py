@@ -56,6 +56,9 @@ def upgrade() -> None:
         );
         CREATE INDEX ix_conversations_feed ON conversations (organization_id, waiting_since, id)
             WHERE status = 'open' AND waiting_since IS NOT NULL;
+        CREATE INDEX ix_conversations_customer_email
+            ON conversations (organization_id, customer_email, last_message_at)
+            WHERE customer_email IS NOT NULL;
         CREATE INDEX ix_conversations_status
             ON conversations (organization_id, status, last_message_at DESC);
         CREATE INDEX ix_conversations_channel_id_created_at

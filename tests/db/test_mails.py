@@ -448,3 +448,60 @@ def told(delivery: Delivery, status: Any, recipient: str) -> DeliveryStatus:
         error_code="5.1.1",
         occurred_at=datetime.now(UTC),
     )
+
+
+def report(about: str, status: str = "5.1.1") -> tuple[list[str], str]:
+    """Header lines and body of a mail server's report on a mail with these headers."""
+    lines = [
+        "From: MAILER-DAEMON@mx.example.com",
+        "Subject: Undelivered Mail Returned to Sender",
+        "MIME-Version: 1.0",
+        'Content-Type: multipart/report; report-type=delivery-status; boundary="b"',
+    ]
+    body = (
+        "--b\r\nContent-Type: text/plain\r\n\r\nIt did not arrive.\r\n"
+        "--b\r\nContent-Type: message/delivery-status\r\n\r\n"
+        "Reporting-MTA: dns; mx.example.com\r\n\r\n"
+        f"Final-Recipient: rfc822; ada@example.com\r\nAction: failed\r\nStatus: {status}\r\n"
+        "Diagnostic-Code: smtp; 550 5.1.1 user unknown\r\n"
+        f"--b\r\nContent-Type: text/rfc822-headers\r\n\r\n{about}\r\n--b--"
+    )
+    return lines, body
+
+
+@pytest.mark.parametrize("named_by", ["mark", "message_id", "nothing"])
+def test_a_mail_that_comes_back_fails_its_delivery(mailbox: Mailbox, named_by: str) -> None:
+    mailbox.gets()
+    delivery = approved(mailbox)
+    with mailbox.path.tenant_session() as session:
+        session.execute(update(Delivery).values(status="sent"))
+    about = {
+        "mark": f"X-Countersign-Delivery: {delivery.id}\r\nMessage-ID: <made-anew@x>",
+        "message_id": f"Message-ID: <{delivery.message_id}@shop.example>",
+        "nothing": "Message-ID: <who-knows@x>",
+    }[named_by]
+    lines, body = report(about)
+    mailbox.gets(*lines, body=body)
+    is_ours = named_by != "nothing"
+    row = mailbox.one(Delivery)
+    assert row.status == ("failed" if is_ours else "sent")
+    with mailbox.path.tenant_session() as session:
+        assert directory.is_suppressed(session, "ada@example.com") == is_ours
+        waiting = session.scalars(select(Conversation.waiting_since)).all()
+    assert [one is not None for one in waiting] == [is_ours, False]
+
+
+def test_two_programs_that_write_to_each_other_are_left_alone(mailbox: Mailbox) -> None:
+    for number in range(5):
+        mailbox.gets(body="Thank you for your mail." if number else "Hello")
+    assert mailbox.all(DraftRequest.reason)[-1] == "loop"
+    assert mailbox.all(DraftRequest.reason)[:4].count("loop") == 0
+
+
+def test_who_writes_without_end_is_not_answered_without_end(mailbox: Mailbox) -> None:
+    for number in range(22):
+        mailbox.gets(body=f"Mail {number}")
+    assert mailbox.all(DraftRequest.reason).count("loop") == 2
+    mailbox.now += timedelta(hours=2)
+    mailbox.gets(body="And now?")
+    assert mailbox.all(DraftRequest.reason)[-1] is None

@@ -270,6 +270,12 @@ def find(session: TenantSession, channel_id: UUID, status: m.DeliveryStatus) -> 
         )
     if status.delivery_id:
         return session.scalar(select(Delivery.id).where(*mine, Delivery.id == status.delivery_id))
+    if status.message_id:
+        return session.scalar(
+            select(Delivery.id).where(*mine, Delivery.message_id == status.message_id)
+        )
+    if status.provider_message_id is None:
+        return None
     return session.scalar(
         select(Delivery.id).where(*mine, Delivery.provider_message_id == status.provider_message_id)
     )

@@ -98,7 +98,7 @@ class InboundMessage:
 
 @dataclass(frozen=True, kw_only=True)
 class DeliveryStatus:
-    """What a provider says became of a message of ours, named by one or more of its three ids.
+    """What a provider says became of a message of ours, named by one or more of its ids.
 
     `recipient` is whom it speaks of, where a message may have several. That address is to be
     written to no more where `suppress` says why.
@@ -108,6 +108,7 @@ class DeliveryStatus:
     status: Status
     attempt_id: UUID | None = None
     delivery_id: UUID | None = None
+    message_id: UUID | None = None
     provider_message_id: str | None = None
     recipient: str | None = None
     suppress: Suppression | None = None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from countersign.channels.messages import InboundMessage
+from countersign.channels.messages import DeliveryStatus, InboundMessage
 from countersign.channels.tables import Channel
 from countersign.conversations import recipients, threads
-from countersign.conversations.tables import Attachment
-from countersign.mail import automatic, reading, said
+from countersign.conversations.tables import Attachment, Message
+from countersign.mail import automatic, bounces, reading, said
 from countersign.mail.automatic import Silence
 from countersign.mail.model import Mail
 from countersign.mail.verdicts import Verdicts, is_spoofed
@@ -50,6 +53,23 @@ class Letter:
         """Address and name of everyone else whom it was for."""
         others = recipients.of_answer(recipients.of_mail(self.mail), self.own).cc
         return [(one.address, one.name or None) for one in others]
+
+    def statuses(self, message: Message, now: datetime) -> Iterator[DeliveryStatus]:
+        """What became of mails of ours, if it is a mail server's report. What it says counts of
+        what it proves to be about: nobody else knows our ids."""
+        for one in bounces.bounces(self.mail):
+            is_hard = one.kind == "hard"
+            yield DeliveryStatus(
+                provider_event_id=f"{message.external_id}:{one.recipient.lower()}",
+                status="bounced" if is_hard else "failed",
+                delivery_id=_uuid(next(iter(one.original.get(automatic.MARK.lower(), ())), "")),
+                message_id=_uuid((one.original_message_id or "").partition("@")[0]),
+                recipient=one.recipient,
+                suppress="bounced" if is_hard else None,
+                error_code=one.code,
+                error_reason=one.reason,
+                occurred_at=now,
+            )
 
     def attachments(self) -> list[Attachment]:
         """Its files: each a part of it, for now."""
@@ -104,3 +124,10 @@ def understand(message: InboundMessage, channel: Channel) -> tuple[InboundMessag
     found = {"spoofed": letter.is_spoofed, "spf": verdicts.spf, "dkim": verdicts.dkim}
     metadata = {**message.metadata, "authentication": {**found, "dmarc": verdicts.dmarc}}
     return replace(message, text=letter.text, metadata=metadata), letter
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        return None

@@ -94,6 +94,7 @@ def _receive(
     received = inbound.receive(session, conversations, arrivals, now)
     if received:
         _ask_for_drafts(session, received, now)
+    _hear_of_bounces(session, webhooks, received, now)
 
 
 def _arrival(
@@ -108,9 +109,11 @@ def _arrival(
     if message.mail is None:
         return Arrival(channel, message, correlation_id)
     # Few channels have mail: the others start without the room of it.
-    from countersign.conversations import letters, threads
+    from countersign.conversations import letters, loops, threads
 
     message, letter = letters.understand(message, channel)
+    if letter.silence is None and loops.is_one(session, message.sender, message.text, now):
+        letter = replace(letter, silence="loop")
     for known_as in message.external_ids:
         message = replace(message, external_id=known_as)
         told = here.get((channel.id, known_as))
@@ -158,6 +161,19 @@ def _ask_for_drafts(session: TenantSession, received: Sequence[Received], now: d
 
 def _is_heard(one: Received) -> bool:
     return one.arrival.letter is None or one.arrival.letter.is_heard
+
+
+def _hear_of_bounces(
+    session: TenantSession,
+    webhooks: Sequence[Webhook],
+    received: Sequence[Received],
+    now: datetime,
+) -> None:
+    """A mail server's report moves the deliveries that it is about, as a provider's event does."""
+    for one in received:
+        if one.arrival.letter and one.arrival.letter.silence == "bounce":
+            for status in one.arrival.letter.statuses(one.message, now):
+                _follow(session, webhooks[0], status, now)
 
 
 def _follow(
