@@ -107,7 +107,8 @@ def test_no_function_may_do_everything_or_to_everything(name: str) -> None:
             assert resource != "*"
             pattern = resource.get("Fn::Sub", "") if isinstance(resource, dict) else resource
             assert re.fullmatch(
-                r"|\$\{\w+Bucket\.Arn\}/(\w+/)?\*|arn:.*:countersign/\$\{Stage\}/channel(s/|-key-)\*",
+                r"|\$\{\w+Bucket\.Arn\}/(\w+/)?\*|arn:.*:countersign/\$\{Stage\}/channel(s/|-key-)\*"
+                r"|arn:.*:ses:.*:(identity/\*|configuration-set/\$\{MailConfigurationSet\})",
                 pattern,
             )
 
@@ -154,7 +155,10 @@ def test_a_bucket_is_private_encrypted_and_reached_over_tls_alone(bucket: str) -
     described = properties(bucket)
     assert set(described["PublicAccessBlockConfiguration"].values()) == {True}
     assert "BucketEncryption" in described
-    (denied,) = properties(f"{bucket}Policy")["PolicyDocument"]["Statement"]
+    denied, *allowed = properties(f"{bucket}Policy")["PolicyDocument"]["Statement"]
+    assert [each["Principal"] for each in allowed] == (
+        [{"Service": "ses.amazonaws.com"}] if bucket == "RawBucket" else []
+    )
     assert denied["Effect"] == "Deny"
     assert denied["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
@@ -177,3 +181,22 @@ def test_what_one_stack_outputs_is_a_parameter_of_the_next() -> None:
     needed = {name for name, each in APPLICATION["Parameters"].items() if "Default" not in each}
     given = set(database["Outputs"]) | set(MIGRATIONS["Outputs"])
     assert needed - given == {"ChatModel", "EmbeddingModel", "EmbeddingDimensions"}
+
+
+def test_nobody_but_our_own_topic_and_functions_fills_the_inbound_queue() -> None:
+    """What comes by it is taken for true: an event of SES, or a request that was verified."""
+    (allowed,) = properties("InboundQueuePolicy")["PolicyDocument"]["Statement"]
+    assert allowed["Principal"] == {"Service": "sns.amazonaws.com"}
+    assert allowed["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Ref": "MailTopic"}}}
+    (publishes,) = properties("MailTopicPolicy")["PolicyDocument"]["Statement"]
+    assert publishes["Principal"] == {"Service": "ses.amazonaws.com"}
+    assert publishes["Condition"] == {
+        "StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    }
+
+
+def test_ses_takes_in_no_mail_unless_it_is_told_whose() -> None:
+    for name in ("MailRuleSet", "MailRule"):
+        assert APPLICATION["Resources"][name]["Condition"] == "HasMailDomains"
+    events = properties("MailEvents")["EventDestination"]
+    assert {"send", "bounce", "complaint", "delivery"} <= set(events["MatchingEventTypes"])
