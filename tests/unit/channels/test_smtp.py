@@ -430,6 +430,13 @@ def test_a_connection_is_kept_for_a_while_and_for_so_many_mails(
     assert server.connections == 3
 
 
+def test_the_last_dot_does_not_wait(server: ScriptedServer, mail: Outgoing) -> None:
+    """Else it waits for 40 ms, for the acknowledgement of the packet before (RFC 896, RFC 1122)."""
+    send(mail, plain(server.port))
+    (kept,) = smtp._idle.values()
+    assert kept.connection._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_connection_is_not_kept_after_a_refusal(server: ScriptedServer, mail: Outgoing) -> None:
     server.script["RCPT"] = [b"550 no", b"250 ok"]
     send(mail, plain(server.port))

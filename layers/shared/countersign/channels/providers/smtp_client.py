@@ -65,6 +65,8 @@ class Connection:
         self._host = host
         self._read = b""
         self._socket = socket.create_connection((host, port), timeout=self._left())
+        # A mail's dot is a packet of its own, which must not wait for an answer to the one before.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def reply(self) -> Reply:
         """The next answer of the server."""
