@@ -152,6 +152,11 @@ def test_uuencode(lines: bytes) -> None:
     assert encoded[: found.start] + encoded[found.end :] == b"A line before\nafter"
 
 
+def test_a_damaged_uuencoded_line_is_left_out() -> None:
+    encoded = b"begin 644 x\n#0V%T\n#\nM0\n#0V%T\nend\n"
+    assert transfer.decode(encoded, "uuencode", is_text=False)[0].startswith(b"Cat")
+
+
 def test_html_may_name_its_charset_itself() -> None:
     page = '<meta http-equiv=Content-Type content="text/html; charset=koi8-r">Привет'
     raw = b"Subject: s\r\nContent-Type: text/html\r\n\r\n" + page.encode("koi8-r")

@@ -178,6 +178,13 @@ def test_recipients_of_all_fields_but_the_sender_of_one() -> None:
     assert {"several-from", "several-to"} <= set(mail.defects)
 
 
+def test_of_very_many_recipients_the_first_are_read() -> None:
+    many = b"".join(b"u%06d@example.com, " % number for number in range(50_000))
+    mail = read(of(b"To: " + many, b"To: last@x.y"))
+    assert (len(mail.to), mail.to[0].address) == (addresses.MOST, "u000000@example.com")
+    assert "long-to" in mail.defects
+
+
 def test_raw_utf8_addresses() -> None:
     mail = read(of("To: Jörg <jörg@mächine.example>".encode()))
     assert (mail.to[0].name, mail.to[0].address) == ("Jörg", "jörg@mächine.example")

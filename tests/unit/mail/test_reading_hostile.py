@@ -152,6 +152,15 @@ def test_a_hundred_thousand_headers() -> None:
     assert sum(map(len, mail.headers.values())) == 1000
 
 
+def test_headers_without_end_leave_the_parts_after_them_unread() -> None:
+    lines = b"X: y\n" * 260_000
+    mail = read(HEAD + lines + b"\nsaid")
+    assert (mail.subject, mail.text) == ("s", "said")
+    assert "too-many-header-lines" in mail.defects
+    parts = MIXED + b"--b\n" + lines + b"\none\n--b\nContent-Type: a/b\n\ntwo\n--b\n--b--"
+    assert read(parts).text == "one\ntwo"
+
+
 def test_a_header_of_ten_megabytes() -> None:
     mail = read(b"X-Bomb: " + b"y" * 10 * MIB + b"\r\n" + HEAD + b"\r\nsaid")
     assert (mail.text, mail.subject) == ("said", "s")

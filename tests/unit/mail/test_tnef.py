@@ -126,6 +126,22 @@ def test_rtf_references_into_what_came_before() -> None:
     assert rtf.text(rtf.decompress(raw)) == "hello world"
 
 
+def test_rtf_that_is_not_compressed_or_no_rtf() -> None:
+    written = rb"{\rtf1 as it is\'zz}}"
+    header = struct.pack("<II4sI", len(written) + 12, len(written), b"MELA", 0)
+    assert rtf.text(rtf.decompress(header + written)) == "as it iszz"
+    assert rtf.decompress(b"short") == b""
+    assert rtf.decompress(header.replace(b"MELA", b"else") + written) == b""
+
+
+def test_truncated_rtf_gives_what_is_there() -> None:
+    raw = compressed(b"{\\rtf1 sixteen bytes and more}")
+    assert all(
+        rtf.text(rtf.decompress(raw)).startswith(rtf.text(rtf.decompress(raw[:length])))
+        for length in range(len(raw))
+    )
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_damaged_container_raises_nothing(data: st.DataObject) -> None:

@@ -61,9 +61,9 @@ class Mail:
     sent_at: datetime | None = None
     """Aware; None where the mail does not say, or says nonsense."""
     text: str | None = None
-    """The plain body, decoded; its parts joined. None if there is none."""
+    """The whole body as plain text, its sections joined; None where one of them is HTML alone."""
     html: str | None = None
-    """The HTML body, decoded; a multipart/alternative has both."""
+    """The whole body as HTML, as unsafe as it came, plain sections among it; None if all are plain."""
     parts: tuple[Part, ...] = ()
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Decoded values in order by lower-case name, capped in count and length."""
