@@ -197,6 +197,6 @@ def test_nobody_but_our_own_topic_and_functions_fills_the_inbound_queue() -> Non
 
 def test_ses_takes_in_no_mail_unless_it_is_told_whose() -> None:
     for name in ("MailRuleSet", "MailRule"):
-        assert APPLICATION["Resources"][name]["Condition"] == "HasMailDomains"
+        assert APPLICATION["Resources"][name]["Condition"] == "HasMailDomain"
     events = properties("MailEvents")["EventDestination"]
     assert {"send", "bounce", "complaint", "delivery"} <= set(events["MatchingEventTypes"])
