@@ -438,6 +438,19 @@ def test_a_copy_that_bounced_leaves_the_reply_as_it_is(mailbox: Mailbox) -> None
         assert directory.suppressed(session, everyone) == {"bob@example.com"}
 
 
+def test_an_event_names_an_address_as_it_went_over_the_wire(mailbox: Mailbox) -> None:
+    mailbox.gets("From: Ada <ada@exämple.com>", "Cc: bob@exämple.com")
+    delivery = approved(mailbox)
+    with mailbox.path.tenant_session() as session:
+        session.execute(update(Delivery).values(status="sent"))
+        for name in ("ada", "bob"):
+            wire = f"{name}@xn--exmple-cua.com"
+            deliveries.apply_status(session, delivery.id, told(delivery, "bounced", wire))
+        assert session.scalars(select(Delivery.status)).one() == "failed"
+        everyone = ["ada@exämple.com", "bob@exämple.com"]
+        assert directory.suppressed(session, everyone) == set(everyone)
+
+
 def told(delivery: Delivery, status: Any, recipient: str) -> DeliveryStatus:
     return DeliveryStatus(
         provider_event_id=str(new_id()),

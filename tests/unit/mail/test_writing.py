@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from countersign.mail import reading
+from countersign.mail.fieldwriting import are_same
 from countersign.mail.model import Address
 from countersign.mail.words import tidy
 from countersign.mail.writing import File, Letter, write
@@ -236,6 +237,12 @@ def test_a_local_part_that_is_not_ascii_needs_smtputf8() -> None:
     assert letter.needs_smtputf8
     assert letter.recipients == ("jo@example.com", "jörg@xn--exmple-cua.com")
     assert "\r\nCc: jörg@xn--exmple-cua.com\r\n".encode() in write(letter)
+
+
+def test_addresses_are_compared_as_they_go_over_the_wire() -> None:
+    assert are_same("Jo@Exämple.com", "jo@xn--exmple-cua.com")
+    assert are_same("+15550100", "+15550100")
+    assert not are_same("jo@example.com", "al@example.com")
 
 
 def test_each_recipient_counts_once() -> None:

@@ -20,6 +20,7 @@ from sqlalchemy import case, select, update
 from countersign.channels import messages as m
 from countersign.channels.providers import Provider, provider_module
 from countersign.channels.tables import Channel, Delivery, DeliveryAttempt, DeliveryState
+from countersign.mail.fieldwriting import are_same
 from countersign.people import directory
 from countersign.platform import outbox
 from countersign.platform.db import TenantSession
@@ -192,7 +193,7 @@ def apply_status(
         return None
     if status.suppress:
         _suppress(session, delivery, status)
-    if status.recipient and status.recipient.lower() != delivery.recipient.lower():
+    if status.recipient and not are_same(status.recipient, delivery.recipient):
         # Of who only got a copy.
         return None
     if status.status in ("failed", "bounced") and not _is_of_newest_try(session, delivery, status):
@@ -220,9 +221,10 @@ def _suppress(session: TenantSession, delivery: Delivery, status: m.DeliveryStat
     assert status.suppress
     copied = [one["address"] for one in delivery.payload.get("cc", ())]
     written_to = [delivery.recipient, *copied]
-    address = status.recipient or delivery.recipient
-    if address.lower() in (one.lower() for one in written_to):
-        directory.suppress(session, address, status.suppress)
+    told_of = status.recipient or delivery.recipient
+    for address in written_to:
+        if are_same(address, told_of):
+            directory.suppress(session, address, status.suppress)
 
 
 def _is_of_newest_try(session: TenantSession, delivery: Delivery, status: m.DeliveryStatus) -> bool:

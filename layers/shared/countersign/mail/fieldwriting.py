@@ -109,6 +109,18 @@ def ascii_address(address: str) -> str:
     return whole
 
 
+def are_same(one: str, other: str) -> bool:
+    """Whether two addresses are one: an event names it as it went over the wire, in any case."""
+    return _comparable(one) == _comparable(other)
+
+
+def _comparable(address: str) -> str:
+    try:
+        return ascii_address(address).lower()
+    except Invalid:  # of a telephone, say
+        return address.lower()
+
+
 def _ascii_domain(domain: str, address: str) -> str:
     if not domain.isascii():
         import idna
