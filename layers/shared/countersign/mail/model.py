@@ -63,7 +63,7 @@ class Mail:
     text: str | None = None
     """The whole body as plain text, its sections joined; None where one of them is HTML alone."""
     html: str | None = None
-    """The whole body as HTML, as unsafe as it came, plain sections among it; None if all are."""
+    """The whole body as HTML, as unsafe as it came, plain parts among it; None if all are plain."""
     parts: tuple[Part, ...] = ()
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Decoded values in order by lower-case name, capped in count and length."""
