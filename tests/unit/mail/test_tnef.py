@@ -91,6 +91,12 @@ def test_older_attributes() -> None:
     assert [(file.name, file.content) for file in found.files] == [("Счёт.doc", b"data")]
 
 
+def test_what_is_cut_off_is_left_out() -> None:
+    raw = properties({TEXT: "whole", HTML: b"<p>cut"})
+    found = tnef.unpack(b"\x78\x9f\x3e\x22\x01\x00" + attribute(1, 0x69003, raw[:-4]))
+    assert found == tnef.Contents("whole", None, ())
+
+
 def test_an_embedded_mail_is_a_container_of_its_own() -> None:
     inner = container({TEXT: "Inside"})
     raw = bytes(16) + inner

@@ -38,18 +38,14 @@ def parse(field: bytes) -> tuple[str, dict[str, str]]:
     value = field[:_LONGEST_FIELD].decode("latin-1").replace("\r", "").replace("\n", "")
     head = _COMMENT.sub(" ", value.partition(";")[0]).strip().lower()
     found: dict[str, str] = {}
-    closed = True  # no quote has been met that is never closed: else each would be sought anew
     position, equals = 0, value.find("=")
     while equals >= 0 and len(found) < _MOST:
         name = _WORDS_END.split(value[max(position, equals - _LONGEST_KEY) : equals].strip())[-1]
         start = _after_blanks(value, equals + 1)
-        quoted = closed and value.startswith('"', start)
-        match = _QUOTED.match(value, start) if quoted else None
-        if match:
+        if match := _QUOTED.match(value, start):
             content = _ESCAPE.sub(r"\1", match[1]) if "\\" in match[1] else match[1]
             position = match.end()
         else:
-            closed = closed and not quoted
             content, position = _unquoted(value, start)
         if name:
             found.setdefault(name.lower(), content)

@@ -65,11 +65,10 @@ def encoded_words(value: str) -> str:
 
 
 def _words(value: str) -> Iterable[tuple[int, int, str, bytes]]:
-    """Start, end, charset and bytes of each encoded word. Each character is looked at once."""
-    close = position = 0
+    """Start, end, charset and bytes of each encoded word. A word without an end ends the search."""
+    position = 0
     while begin := _BEGIN.search(value, position):
-        if close < begin.end():
-            close = value.find("?=", begin.end())
+        close = value.find("?=", begin.end())
         if close < 0:
             return
         inner = value.rfind("=?", begin.end(), close)
