@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from countersign.channels.messages import ChannelType
 from countersign.channels.providers import MODULES, provider_module
+from countersign.people.directory import kind_of
 from countersign.platform.errors import Invalid
 from countersign.platform.schemas import faults
 
@@ -48,11 +49,15 @@ class PersonGiven(_Event):
 
 
 class ChannelGiven(_Event):
-    """A way in and out: `external_id` is our own address on it."""
+    """A way in and out: `external_id` is our own address on it.
+
+    `inbound_address` is where a mail channel's mail comes in, where that is another.
+    """
 
     type: ChannelType
     provider: str
     external_id: Line
+    inbound_address: Line | None = None
     name: Line
 
     @model_validator(mode="after")
@@ -64,6 +69,10 @@ class ChannelGiven(_Event):
             raise ValueError(f"type must be {' or '.join(types)} for {self.provider}")
         if not self.external_id.startswith(types[self.type]):
             raise ValueError(f"external_id must begin with {types[self.type]}")
+        if self.type == "email" and kind_of(self.external_id) != "email":
+            raise ValueError("external_id must be an e-mail address")
+        if self.inbound_address and (self.type, kind_of(self.inbound_address)) != ("email",) * 2:
+            raise ValueError("inbound_address must be the e-mail address of a mail channel")
         return self
 
 

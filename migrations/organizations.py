@@ -70,16 +70,19 @@ def member(session: Session, organization_id: UUID, given: PersonGiven, role: Ro
 def channel(session: Session, organization_id: UUID, given: ChannelGiven) -> Channel:
     """The organization's channel of that type and address; made if new.
 
-    Raises `Conflict` if it is there with another provider: its key would not fit.
+    Raises `Conflict` if it is there with another provider, whose key would not fit, or if its mail
+    is another channel's.
     """
     new = insert(Channel).values(organization_id=organization_id, id=new_id(), **dict(given))
-    session.execute(new.on_conflict_do_nothing(constraint="uq_channels_type_external_id"))
+    session.execute(new.on_conflict_do_nothing())
     found = session.scalars(
         select(Channel)
         .where(Channel.organization_id == organization_id)
         .where(Channel.type == given.type)
         .where(Channel.external_id == given.external_id)
-    ).one()
+    ).one_or_none()
+    if found is None:
+        raise Conflict(f"The mail of {given.external_id} is another channel's already.")
     if found.provider != given.provider:
         raise Conflict(f"{given.external_id} is a channel of {found.provider} already.")
     return found

@@ -128,6 +128,21 @@ def test_an_empty_database_becomes_a_shop(cluster: postgres.Cluster, empty: str)
         assert str(found.organization_id) == tenant["organization_id"]
 
 
+def test_the_mail_of_an_address_is_one_channels(cluster: postgres.Cluster, empty: str) -> None:
+    invoke({"action": "pre"})
+    mail = {"type": "email", "provider": "smtp", "name": "Mail"}
+    ours = {**mail, "external_id": "help@acme.example", "inbound_address": "help@in.acme.example"}
+    first = invoke({**BOOTSTRAP, "channel": ours})
+    assert invoke({**BOOTSTRAP, "channel": ours})["channel"] == first["channel"]
+    other = {**BOOTSTRAP, "organization": {"slug": "other", "name": "Other"}}
+    for taken in ({"external_id": "HELP@acme.example"}, {**ours, "external_id": "b@acme.example"}):
+        with pytest.raises(Conflict, match="another channel's already"):
+            invoke({**other, "channel": {**mail, **taken}})
+    for wrong in ({"external_id": "help"}, {**ours, "inbound_address": "help"}):
+        with pytest.raises(Invalid, match="mail"):
+            invoke({**BOOTSTRAP, "channel": {**mail, **wrong}})
+
+
 def authenticated(cluster: postgres.Cluster, name: str, key: str) -> api_keys.Principal:
     entered = cluster.conninfo(name, user="app_rw", password=PASSWORDS["app_rw"])
     made = create_engine(
@@ -228,7 +243,7 @@ def changed(where: str, value: Any) -> dict[str, Any]:
         (changed("organization.slug", "Acme!"), "organization.slug: String should match"),
         (changed("admin.email", "ada"), "admin.email: String should match"),
         (changed("admin.display_name", " "), "admin.display_name: String should match"),
-        (changed("channel.provider", "fax"), "provider must be one of api, twilio"),
+        (changed("channel.provider", "fax"), "provider must be one of api, sendgrid, ses, smtp, twilio"),
         (changed("channel.type", "api"), "type must be sms or whatsapp for twilio"),
         (changed("channel.type", "whatsapp"), "external_id must begin with whatsapp:"),
         (changed("channel.type", "fax"), "channel.type: Input should be 'email'"),
