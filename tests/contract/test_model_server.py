@@ -435,5 +435,5 @@ def test_it_runs_as_a_program_until_it_is_told_to_stop() -> None:
         )
         assert response.status == 200
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0
     assert base_url.startswith("http://127.0.0.1:")

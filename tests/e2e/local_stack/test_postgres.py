@@ -14,6 +14,7 @@ import pytest
 
 from local import postgres
 from local.locks import AlreadyRunning
+from local.state import State
 
 HOLD = """
 import sys, time
@@ -85,7 +86,10 @@ def test_a_wrong_password_is_refused(folder: Path) -> None:
 def test_it_listens_on_tcp_only_where_asked(folder: Path) -> None:
     with postgres.running(folder, fsync=False) as cluster:
         assert value(cluster, "show listen_addresses") == ""
-    with postgres.running(folder, fsync=False, tcp_port=54399) as cluster:
+    with (
+        State(folder.parent).port("postgres", 54399) as port,
+        postgres.running(folder, fsync=False, tcp_port=port) as cluster,
+    ):
         over_tcp = cluster.conninfo().replace(f"host={cluster.host}", "host=127.0.0.1")
         psycopg.connect(over_tcp).close()
 

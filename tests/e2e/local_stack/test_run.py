@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ def test_a_second_run_says_that_there_is_one(running: Running) -> None:
 
 
 def test_a_kill_of_any_worker_loses_and_doubles_nothing(running: Running) -> None:
-    running.see_again_after("Inbound", 10)
+    running.see_again_after("Inbound", 5)
     channel = running.channel("sms")
     texts = [f"Message {number}: what does overnight shipping cost?" for number in range(30)]
 
@@ -192,16 +193,26 @@ def test_a_kill_of_any_worker_loses_and_doubles_nothing(running: Running) -> Non
         return sorted(text for (text,) in found)
 
     killed = {"Webhooks": 0, "Ingest": 0}
-    with ThreadPoolExecutor(2) as customers:
-        written = [customers.submit(write, number) for number in range(len(texts))]
-        for function in ("Ingest", "Webhooks", "Ingest", "Webhooks", "Ingest"):
-            for worker in running.workers(function):
-                worker.kill()
-                killed[function] += 1
-            # Time to start again: without any, nothing would ever get through.
-            time.sleep(2)
-        for each in written:
-            each.result()
+
+    def kill(function: str) -> bool:
+        workers = running.workers(function)
+        for worker in workers:
+            worker.kill()
+        killed[function] += len(workers)
+        return bool(workers)
+
+    def has_come_on(stored_before: int) -> bool:
+        return len(stored()) > stored_before
+
+    with ThreadPoolExecutor(6) as customers:
+        kills = ("Ingest", "Webhooks", "Ingest", "Webhooks", "Ingest")
+        for number, function in enumerate(kills):
+            before = len(stored())
+            written = customers.map(write, range(6 * number, 6 * number + 6))
+            eventually(partial(kill, function))
+            # Without any worker for long, nothing would ever get through.
+            eventually(partial(has_come_on, before))
+            list(written)
     eventually(lambda: len(stored()) >= len(texts))
     running.see_again_after("Inbound", 360)
     assert stored() == sorted(texts)
@@ -246,6 +257,10 @@ def test_a_poisoned_message_is_put_back_with_redrive(running: Running) -> None:
     first, second = running.said_by("redrive", "drafts"), running.said_by("redrive", "drafts")
     assert first == (0, "1 dead letters of the drafts queue are back in it.\n")
     assert second == (0, "0 dead letters of the drafts queue are back in it.\n")
+    # Poisoned as it is, it is tried again, and stays.
+    waiting = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    found = client.get_queue_attributes(QueueUrl=urls["DraftsQueueUrl"], AttributeNames=waiting)
+    assert sum(int(count) for count in found["Attributes"].values()) == 1
 
 
 def test_after_a_kill_the_next_run_has_the_same_data_and_nothing_else_runs(
@@ -258,7 +273,7 @@ def test_after_a_kill_the_next_run_has_the_same_data_and_nothing_else_runs(
     assert running.api.key == key
     assert running.rows("SELECT count(*) FROM messages")[0] >= before[0]
     assert "Building" not in running.output
-    gone, alive = psutil.wait_procs(processes, timeout=10)
+    gone, alive = psutil.wait_procs(processes, timeout=30)
     assert not alive
     assert gone
 
@@ -268,7 +283,7 @@ def test_ctrl_c_stops_all_and_nothing_else(running: Running) -> None:
     assert running.end(signal.SIGINT) == 0
     assert "Stopping" in running.output
     assert "Traceback" not in running.output
-    assert not psutil.wait_procs(processes, timeout=10)[1]
+    assert not psutil.wait_procs(processes, timeout=30)[1]
     for port in ports.values():
         with pytest.raises(ConnectionRefusedError), socket.socket() as probe:
             probe.connect(("127.0.0.1", port))
