@@ -507,14 +507,16 @@ def test_a_mail_that_comes_back_fails_its_delivery(mailbox: Mailbox, named_by: s
 def test_two_programs_that_write_to_each_other_are_left_alone(mailbox: Mailbox) -> None:
     for number in range(5):
         mailbox.gets(body="Thank you for your mail." if number else "Hello")
-    assert mailbox.all(DraftRequest.reason)[-1] == "loop"
-    assert mailbox.all(DraftRequest.reason)[:4].count("loop") == 0
+    assert mailbox.all(DraftRequest.reason)[-1] == "flood"
+    assert mailbox.all(DraftRequest.reason)[:4].count("flood") == 0
+    # It may be a contact form that many people write by: a person looks.
+    assert None not in mailbox.all(Conversation.waiting_since)
 
 
 def test_who_writes_without_end_is_not_answered_without_end(mailbox: Mailbox) -> None:
     for number in range(22):
         mailbox.gets(body=f"Mail {number}")
-    assert mailbox.all(DraftRequest.reason).count("loop") == 2
+    assert mailbox.all(DraftRequest.reason).count("flood") == 2
     mailbox.now += timedelta(hours=2)
     mailbox.gets(body="And now?")
     assert mailbox.all(DraftRequest.reason)[-1] is None

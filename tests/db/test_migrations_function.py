@@ -243,7 +243,10 @@ def changed(where: str, value: Any) -> dict[str, Any]:
         (changed("organization.slug", "Acme!"), "organization.slug: String should match"),
         (changed("admin.email", "ada"), "admin.email: String should match"),
         (changed("admin.display_name", " "), "admin.display_name: String should match"),
-        (changed("channel.provider", "fax"), "provider must be one of api, sendgrid, ses, smtp, twilio"),
+        (
+            changed("channel.provider", "fax"),
+            "provider must be one of api, sendgrid, ses, smtp, twilio",
+        ),
         (changed("channel.type", "api"), "type must be sms or whatsapp for twilio"),
         (changed("channel.type", "whatsapp"), "external_id must begin with whatsapp:"),
         (changed("channel.type", "fax"), "channel.type: Input should be 'email'"),

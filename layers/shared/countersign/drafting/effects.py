@@ -109,11 +109,11 @@ def _arrival(
     if message.mail is None:
         return Arrival(channel, message, correlation_id)
     # Few channels have mail: the others start without the room of it.
-    from countersign.conversations import letters, loops, threads
+    from countersign.conversations import floods, letters, threads
 
     message, letter = letters.understand(message, channel)
-    if letter.silence is None and loops.is_one(session, message.sender, message.text, now):
-        letter = replace(letter, silence="loop")
+    if letter.silence is None and floods.is_one(session, message.sender, message.text, now):
+        letter = replace(letter, silence="flood")
     for known_as in message.external_ids:
         message = replace(message, external_id=known_as)
         told = here.get((channel.id, known_as))

@@ -37,6 +37,7 @@ Silence = Literal[
     "bulk",  # to many, by its own word
     "notification",  # a program wrote by itself
     "no_reply",  # nobody reads the answers
+    "flood",  # more of one sender, or more often the same words, than a person writes
 ]
 
 MARK = "X-Countersign-Delivery"

@@ -1,4 +1,7 @@
-"""Mails that two programs write to each other without end, though neither says that it is one."""
+"""Mails that two programs write to each other without end, though neither says that it is one.
+
+A contact form writes by one address for many people: so these mails wait for a person, undrafted.
+"""
 
 from __future__ import annotations
 
