@@ -4,14 +4,18 @@ What runs then differs from what was deployed, so the next start deploys it prop
 """
 
 import io
+import py_compile
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 from botocore.exceptions import ClientError
 
@@ -20,11 +24,12 @@ from local.deploy import files, physical_ids
 from local.processes import ProcessFailed
 from local.stack import APPLICATION, Report
 from local.state import CHECKOUT
+from tools.package import LAYER, TASK
 
 FUNCTIONS, SHARED = CHECKOUT / "functions", CHECKOUT / "layers" / "shared"
 # Deployed and run at a start alone, with its own packages.
 NOT_WATCHED = "migrations"
-LOOK_SECONDS = 0.3
+LOOK_SECONDS = 0.2
 IDLE_SECONDS = 5.0
 
 Snapshot = dict[Path, int]
@@ -36,14 +41,15 @@ def watch(aws: Aws, report: Report) -> Iterator[None]:
     The old code stays where the new does not compile. `report` is told what came of it.
     """
     before = snapshot()
-    while True:
-        time.sleep(LOOK_SECONDS)
-        now = snapshot()
-        changed = {path for path, _ in before.items() ^ now.items()}
-        before = now
-        if changed:
-            _reload(aws, changed, report)
-        yield
+    with tempfile.TemporaryDirectory() as packages:
+        while True:
+            time.sleep(LOOK_SECONDS)
+            now = snapshot()
+            changed = {path for path, _ in before.items() ^ now.items()}
+            before = now
+            if changed:
+                _reload(aws, Path(packages), changed, report)
+            yield
 
 
 def snapshot() -> Snapshot:
@@ -56,12 +62,12 @@ def snapshot() -> Snapshot:
     return found
 
 
-def _reload(aws: Aws, changed: set[Path], report: Report) -> None:
+def _reload(aws: Aws, packages: Path, changed: set[Path], report: Report) -> None:
     started = time.monotonic()
     names = sorted({_part(path) for path in changed})
     try:
         _compile(changed)
-        archives = {name: _package(name) for name in names}
+        archives = {name: _package(packages / name, changed) for name in names}
         _wait_until_idle(aws)
         for name, archive in archives.items():
             _replace(aws, name, archive)
@@ -86,23 +92,54 @@ def _compile(changed: set[Path]) -> None:
                 raise ProcessFailed(f"{path}, line {error.lineno}: {error.msg}") from error
 
 
-def _package(name: str) -> bytes:
-    """The archive of a function, or of the shared layer, made as `sam build` would."""
-    kind, source = ("shared", SHARED) if name == "shared" else ("function", FUNCTIONS / name)
-    with tempfile.TemporaryDirectory() as folder:
-        made = subprocess.run(
-            [sys.executable, "-m", "tools.package", kind, str(source), folder],
-            cwd=CHECKOUT,
-            capture_output=True,
-            text=True,
-        )
-        if made.returncode != 0:
-            raise ProcessFailed(f"{name} cannot be packaged:\n{made.stderr}")
-        content = io.BytesIO()
-        with zipfile.ZipFile(content, "w") as archive:
-            for file in sorted(Path(folder).rglob("*")):
-                archive.write(file, file.relative_to(folder))
+def _package(package: Path, changed: set[Path]) -> bytes:
+    """The archive of the function, or of the shared layer, that `package` is named after.
+
+    The folder is made once, as `sam build` would; then it gets what has changed.
+    """
+    if package.exists():
+        for path in changed:
+            if _part(path) == package.name:
+                _bring(path, package)
+    else:
+        _make(package)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for file in sorted(package.rglob("*")):
+            archive.write(file, file.relative_to(package))
     return content.getvalue()
+
+
+def _make(package: Path) -> None:
+    shared = package.name == SHARED.name
+    kind, source = ("shared", SHARED) if shared else ("function", FUNCTIONS / package.name)
+    made = subprocess.run(
+        [sys.executable, "-m", "tools.package", kind, str(source), str(package)],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+    )
+    if made.returncode != 0:
+        shutil.rmtree(package, ignore_errors=True)
+        raise ProcessFailed(f"{package.name} cannot be packaged:\n{made.stderr}")
+
+
+def _bring(path: Path, package: Path) -> None:
+    """Do to a file's copy in its package what was done to the file."""
+    shared = package.name == SHARED.name
+    inside = path.relative_to(SHARED if shared else FUNCTIONS / package.name)
+    inside = "python" / inside if shared else inside
+    copy = package / inside
+    if not path.exists():
+        copy.unlink(missing_ok=True)
+        return
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(path, copy)
+    if path.suffix == ".py":
+        mounted = f"{LAYER if shared else TASK}/{inside}"
+        py_compile.compile(
+            str(copy), dfile=mounted, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH
+        )
 
 
 def _wait_until_idle(aws: Aws) -> None:
@@ -113,24 +150,31 @@ def _wait_until_idle(aws: Aws) -> None:
 
 
 def _replace(aws: Aws, name: str, archive: bytes) -> None:
-    client = aws.client("lambda")
     known = physical_ids(aws, APPLICATION)
     if name != "shared":
         function = known[f"{name.capitalize()}Function"]
-        client.update_function_code(FunctionName=function, ZipFile=archive)
+        aws.client("lambda").update_function_code(FunctionName=function, ZipFile=archive)
         return
     layer = next(arn for logical, arn in known.items() if logical.startswith("SharedLayer"))
-    unversioned = layer.rpartition(":")[0]
-    layer_name = unversioned.rpartition(":")[2]
-    new = client.publish_layer_version(LayerName=layer_name, Content={"ZipFile": archive})
-    for logical, function in known.items():
-        if logical.endswith("Function"):
-            used = client.get_function_configuration(FunctionName=function)["Layers"]
-            arns = [each["Arn"] for each in used]
-            client.update_function_configuration(
-                FunctionName=function,
-                Layers=[
-                    new["LayerVersionArn"] if arn.startswith(f"{unversioned}:") else arn
-                    for arn in arns
-                ],
-            )
+    _exchange_layer(
+        aws,
+        layer.rpartition(":")[0],
+        [function for logical, function in known.items() if logical.endswith("Function")],
+        archive,
+    )
+
+
+def _exchange_layer(aws: Aws, layer: str, functions: Sequence[str], archive: bytes) -> None:
+    """Give all functions a new version of the layer at once: each ends its workers, and waits."""
+    client = aws.client("lambda")
+    name = layer.rpartition(":")[2]
+    published = client.publish_layer_version(LayerName=name, Content={"ZipFile": archive})
+    new: str = published["LayerVersionArn"]
+
+    def exchange(function: str) -> None:
+        used = client.get_function_configuration(FunctionName=function)["Layers"]
+        arns = [new if each["Arn"].startswith(f"{layer}:") else each["Arn"] for each in used]
+        client.update_function_configuration(FunctionName=function, Layers=arns)
+
+    with ThreadPoolExecutor(len(functions)) as each:
+        list(each.map(exchange, functions))

@@ -84,6 +84,18 @@ def test_the_shared_layer_is_reloaded_for_every_function(checkout: Checkout) -> 
     assert [each.split()[1] for each in checkout.answers()] == ["changed", "changed"]
 
 
+def test_what_is_added_and_removed_later_is_reloaded_too(checkout: Checkout) -> None:
+    package = "layers/shared/countersign"
+    checkout.change(f"{package}/words.py", "WORD = 'added'\n")
+    checkout.change(f"{package}/__init__.py", "from countersign.words import WORD\n")
+    assert [each.split()[1] for each in checkout.answers()] == ["added", "added"]
+    (checkout.folder / package / "words.py").unlink()
+    said = checkout.change(f"{package}/__init__.py", "from countersign.words import WORD \n")
+    assert "No module named 'countersign.words'" in said
+    checkout.change(f"{package}/__init__.py", "WORD = 'last'\n")
+    assert [each.split()[1] for each in checkout.answers()] == ["last", "last"]
+
+
 def test_code_that_does_not_compile_changes_nothing(checkout: Checkout) -> None:
     before = checkout.answers()
     said = checkout.change("functions/two/app.py", "def lambda_handler(:\n")
