@@ -65,7 +65,13 @@ def test_a_provider_costs_nothing_before_its_first_webhook() -> None:
         name: loaded(webhooks, f"import app; import {module}") - libraries.AT_START["webhooks"]
         for name, module in MODULES.items()
     }
-    assert more == {"api": libraries.SHAPES - libraries.LOGGER | {"urllib3"}, "twilio": {"urllib3"}}
+    assert more == {
+        "api": libraries.SHAPES - libraries.LOGGER | {"urllib3"},
+        "sendgrid": {"urllib3"},
+        "ses": {"urllib3"},
+        "smtp": set(),
+        "twilio": {"urllib3"},
+    }
 
 
 def test_tables_do_not_postpone_annotations() -> None:

