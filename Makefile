@@ -19,7 +19,7 @@ CODE := $(wildcard layers/shared functions migrations local tools tests bench)
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo down redrive sam-local test check format lint types imports templates events schema-check \
-  openapi-check layers-check build bench-coldstart bench-ingest bench-mail bench-replies deploy openapi schema locks clean venv aws sam
+  openapi-check layers-check build bench-coldstart bench-ingest bench-local bench-mail bench-replies deploy openapi schema locks clean venv aws sam
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -70,6 +70,8 @@ bench-coldstart: venv build ## start of each built function, beside its librarie
 	@$(PY) -m bench.coldstart
 bench-ingest: venv ## messages per second through ingest, beside hand-written SQL
 	@$(PY) -m bench.ingest
+bench-local: venv aws sam ## seconds of make run: its starts, and its reloading of changed code
+	@$(PY) -m bench.local_stack
 bench-mail: venv ## MAIL=FOLDER: reads every file in it as a mail; SHOW=1 prints what was said
 	@test -n "$(MAIL)" || { echo 'Name a folder of mails: make bench-mail MAIL=FOLDER'; exit 2; }
 	@$(PY) -m bench.mail "$(MAIL)"
