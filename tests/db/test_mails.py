@@ -25,6 +25,7 @@ from countersign.drafting.batches import ingest
 from countersign.drafting.effects import Webhook
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.mail import replies
+from countersign.mail.verdicts import Verdicts
 from countersign.people import directory
 from countersign.platform import clock, secrets, storage
 from countersign.platform.ids import new_id
@@ -57,7 +58,8 @@ class Mailbox:
         if "message-id" not in named:
             head.append(f"Message-ID: <{new_id()}@example.com>")
         raw = "\r\n".join([*lines, *head, "", body, ""]).encode()
-        self.takes(RawMail(raw=raw, envelope_from="ada@example.com", envelope_to=tuple(to)))
+        verdicts = Verdicts(envelope_from="ada@example.com", envelope_to=tuple(to))
+        self.takes(RawMail(raw=raw, verdicts=verdicts))
         with self.path.tenant_session() as session:
             newest = select(Message.conversation_id).order_by(Message.id.desc()).limit(1)
             return session.scalars(newest).one()

@@ -212,8 +212,6 @@ def test_a_raw_mail_of_any_charset() -> None:
         sent_at=datetime(2026, 11, 22, 5, 30, tzinfo=UTC),
         mail=RawMail(
             raw=RAW,
-            envelope_from="jo@example.com",
-            envelope_to=RECIPIENTS,
             verdicts=Verdicts(
                 spf="pass",
                 dkim="pass",
@@ -245,7 +243,7 @@ def test_the_null_return_path_of_a_bounce() -> None:
     raw = b"From: MAILER-DAEMON@mx.example\r\nSubject: Undelivered\r\n\r\nNo.\r\n"
     found = received(inbound(raw, sender=""))
     assert found.mail is not None
-    assert found.mail.envelope_from == ""
+    assert found.mail.verdicts.envelope_from == ""
 
 
 def form(fields: dict[str, bytes], newline: bytes = b"\r\n", quote: str = "") -> WebhookRequest:
@@ -265,7 +263,7 @@ def test_a_form_however_its_lines_end(newline: bytes, quote: str) -> None:
     found = received(form({"to": b"x", "email": raw}, newline, quote))
     assert found.mail is not None
     assert found.mail.raw == raw
-    assert (found.mail.envelope_from, found.mail.envelope_to) == (None, ())
+    assert (found.mail.verdicts.envelope_from, found.mail.verdicts.envelope_to) == (None, ())
 
 
 @pytest.mark.parametrize(

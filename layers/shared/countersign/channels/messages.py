@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from countersign.mail.model import Address
+    from countersign.mail.model import Address, Mail
     from countersign.mail.verdicts import Verdicts
     from countersign.mail.writing import File
 
@@ -45,15 +46,20 @@ class Media:
 
 @dataclass(frozen=True, kw_only=True)
 class RawMail:
-    """A mail as it came, with its envelope (RFC 5321): `envelope_from` is '' for a bounce, None if
-    nobody says; `envelope_to` is for whom it was brought, Bcc included."""
+    """A mail as it came, and what is known of it besides: its envelope, and who vouches for it."""
 
     raw: bytes = field(repr=False)
-    envelope_from: str | None = None
-    envelope_to: tuple[str, ...] = ()
-    verdicts: Verdicts | None = None
+    verdicts: Verdicts
 
-    @property
+    @functools.cached_property
+    def parsed(self) -> Mail:
+        """What it says; read once. Raises `Invalid` if it is no mail."""
+        # It is large, and who sends or takes webhooks needs it not.
+        from countersign.mail import reading
+
+        return reading.read(self.raw)
+
+    @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of the whole, in hex."""
         return hashlib.sha256(self.raw).hexdigest()

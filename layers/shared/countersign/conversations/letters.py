@@ -12,10 +12,10 @@ from countersign.channels.messages import DeliveryStatus, InboundMessage
 from countersign.channels.tables import Channel
 from countersign.conversations import recipients, threads
 from countersign.conversations.tables import Attachment, Message
-from countersign.mail import automatic, bounces, reading, said
+from countersign.mail import automatic, bounces, said
 from countersign.mail.automatic import Silence
 from countersign.mail.model import Mail
-from countersign.mail.verdicts import Verdicts, is_spoofed
+from countersign.mail.verdicts import is_spoofed
 
 LONGEST_TEXT = 200_000
 """Characters of a body that a message holds; the whole mail lies in storage."""
@@ -29,15 +29,16 @@ UNHEARD: frozenset[Silence] = frozenset(
 
 @dataclass(frozen=True)
 class Letter:
-    """What a message holds of its mail; `silence` is why nobody is to answer it, if so."""
+    """What a message holds of its mail besides its text; `silence` is why nobody is to answer it,
+    if so."""
 
     mail: Mail
     own: frozenset[str]
     """The addresses of its channel."""
+    recipients: dict[str, Any]
+    """Whom it is from and for, as a message's row holds it."""
     envelope_to: tuple[str, ...]
     silence: Silence | None
-    is_spoofed: bool
-    text: str
     quoted: str | None
     html: str | None
     may_have_cut: bool
@@ -51,7 +52,7 @@ class Letter:
     @property
     def copied(self) -> list[tuple[str, str | None]]:
         """Address and name of everyone else whom it was for."""
-        others = recipients.of_answer(recipients.of_mail(self.mail), self.own).cc
+        others = recipients.of_answer(self.recipients, self.own).cc
         return [(one.address, one.name or None) for one in others]
 
     def statuses(self, message: Message, now: datetime) -> Iterator[DeliveryStatus]:
@@ -90,40 +91,36 @@ class Letter:
             "body_html": self.html,
             "quoted_text": self.quoted,
             "may_have_cut": self.may_have_cut,
-            "recipients": recipients.of_mail(self.mail),
+            "recipients": self.recipients,
             "reference_ids": threads.references(self.mail),
             "raw_key": self.raw_key,
         }
 
 
 def understand(message: InboundMessage, channel: Channel) -> tuple[InboundMessage, Letter]:
-    """A message that is a mail, with the text that was said in it, and the rest of that mail.
-
-    Raises `Invalid` for what is no mail.
-    """
+    """A message that is a mail, with the text that was said in it, and the rest of that mail."""
     assert message.mail
-    mail = reading.read(message.mail.raw)
-    heard = said.said(mail)
-    verdicts = message.mail.verdicts or Verdicts(
-        envelope_from=message.mail.envelope_from, envelope_to=message.mail.envelope_to
-    )
-    is_cut = len(heard.text) > LONGEST_TEXT
-    own = recipients.own_addresses(channel)
+    mail, verdicts = message.mail.parsed, message.mail.verdicts
+    heard, own = said.said(mail), recipients.own_addresses(channel)
     letter = Letter(
-        mail,
-        own,
-        message.mail.envelope_to,
-        automatic.silence(mail, verdicts, own),
-        is_spoofed(mail, verdicts),
-        heard.text[:LONGEST_TEXT],
-        heard.quoted[:LONGEST_TEXT] if heard.quoted else None,
-        heard.html if heard.html and len(heard.html) <= LONGEST_TEXT else None,
-        heard.may_have_cut or is_cut,
-        message.mail.key(channel.organization_id, channel.id),
+        mail=mail,
+        own=own,
+        recipients=recipients.of_mail(mail),
+        envelope_to=verdicts.envelope_to,
+        silence=automatic.silence(mail, verdicts, own),
+        quoted=heard.quoted[:LONGEST_TEXT] if heard.quoted else None,
+        html=heard.html if heard.html and len(heard.html) <= LONGEST_TEXT else None,
+        may_have_cut=heard.may_have_cut or len(heard.text) > LONGEST_TEXT,
+        raw_key=message.mail.key(channel.organization_id, channel.id),
     )
-    found = {"spoofed": letter.is_spoofed, "spf": verdicts.spf, "dkim": verdicts.dkim}
-    metadata = {**message.metadata, "authentication": {**found, "dmarc": verdicts.dmarc}}
-    return replace(message, text=letter.text, metadata=metadata), letter
+    authentication = {
+        "spoofed": is_spoofed(mail, verdicts),
+        "spf": verdicts.spf,
+        "dkim": verdicts.dkim,
+        "dmarc": verdicts.dmarc,
+    }
+    metadata = {**message.metadata, "authentication": authentication}
+    return replace(message, text=heard.text[:LONGEST_TEXT], metadata=metadata), letter
 
 
 def _uuid(text: str) -> UUID | None:

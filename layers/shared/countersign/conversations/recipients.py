@@ -14,6 +14,7 @@ from countersign.platform.db import TenantSession
 
 MOST_RECIPIENTS = 50
 """Of one mail of ours: SES takes no more."""
+_MOST_KEPT = 100
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,9 @@ def read(rows: Iterable[dict[str, str]]) -> tuple[Address, ...]:
 
 
 def of_mail(mail: Mail) -> dict[str, Any]:
-    """The addresses of a mail, as `messages.recipients` holds them; of many, the first hundred."""
+    """The addresses of a mail, as `messages.recipients` holds them: of each kind the first."""
     named = {"sent_by": mail.from_, "reply_to": mail.reply_to, "to": mail.to, "cc": mail.cc}
-    return {name: as_json(addresses[:100]) for name, addresses in named.items()}
+    return {name: as_json(addresses[:_MOST_KEPT]) for name, addresses in named.items()}
 
 
 def answering(session: TenantSession, conversation: Conversation) -> Recipients:

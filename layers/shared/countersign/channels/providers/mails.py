@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from datetime import datetime
 
 from countersign.channels.messages import InboundMessage, Outgoing, RawMail
-from countersign.mail.model import Address, Mail
+from countersign.mail.model import Address
 from countersign.mail.writing import Letter
 from countersign.platform import clock
 from countersign.platform.errors import Invalid
@@ -52,19 +51,16 @@ def message(raw_mail: RawMail, event_id: str, received_at: datetime) -> InboundM
     Its text is the whole plain body; who answers must take the quote away. The conversation is the
     first of References, or its own id. Raises `Invalid` on what is no mail or names no sender.
     """
-    # It is large, and who sends or takes webhooks needs it not.
-    from countersign.mail import reading
-
-    mail = reading.read(raw_mail.raw)
-    sender = _sender(mail, raw_mail)
-    own_id = mail.message_id or f"sha256:{hashlib.sha256(raw_mail.raw).hexdigest()}"
+    mail = raw_mail.parsed
+    sender = _sender(raw_mail)
+    own_id = mail.message_id or f"sha256:{raw_mail.digest}"
     return InboundMessage(
         provider_event_id=event_id,
         external_id=own_id,
         conversation_external_id=(*mail.references, *mail.in_reply_to, own_id)[0],
         sender=sender.address,
         sender_name=sender.name or None,
-        recipient=(*raw_mail.envelope_to, *(one.address for one in mail.to), None)[0],
+        recipient=(*raw_mail.verdicts.envelope_to, *(one.address for one in mail.to), None)[0],
         subject=mail.subject or None,
         text=mail.text or "",
         # A sender's clock that is ahead must not keep a conversation on top for ever.
@@ -73,10 +69,10 @@ def message(raw_mail: RawMail, event_id: str, received_at: datetime) -> InboundM
     )
 
 
-def _sender(mail: Mail, raw_mail: RawMail) -> Address:
-    found = (*mail.from_, *mail.sender)
+def _sender(raw_mail: RawMail) -> Address:
+    found = (*raw_mail.parsed.from_, *raw_mail.parsed.sender)
     if found:
         return found[0]
-    if raw_mail.envelope_from:
-        return Address("", raw_mail.envelope_from)
+    if raw_mail.verdicts.envelope_from:
+        return Address("", raw_mail.verdicts.envelope_from)
     raise Invalid("The mail does not say who sent it: no From, no Sender, no return path.")

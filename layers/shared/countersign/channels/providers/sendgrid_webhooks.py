@@ -75,12 +75,7 @@ def message(request: WebhookRequest) -> InboundMessage:
     if raw is None:
         raise Invalid("The form lacks email: Inbound Parse must post the raw, full MIME message.")
     sender, recipients = _envelope(fields.get("envelope", b""))
-    mail = RawMail(
-        raw=raw,
-        envelope_from=sender,
-        envelope_to=recipients,
-        verdicts=_verdicts(fields, sender, recipients),
-    )
+    mail = RawMail(raw=raw, verdicts=_verdicts(fields, sender, recipients))
     event_id = hashlib.sha256(raw + "\0".join(sorted(recipients)).encode()).hexdigest()
     return mails.message(mail, event_id, request.received_at)
 

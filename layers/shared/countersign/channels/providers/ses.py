@@ -88,12 +88,7 @@ def parse(request: WebhookRequest) -> list[InboundMessage | DeliveryStatus]:
     if not ses_events.is_received(event):
         return [*ses_events.statuses(event, request.received_at)]
     found = ses_events.received(event)
-    raw = RawMail(
-        raw=storage.get(found.bucket, found.key),
-        envelope_from=found.verdicts.envelope_from,
-        envelope_to=found.verdicts.envelope_to,
-        verdicts=found.verdicts,
-    )
+    raw = RawMail(raw=storage.get(found.bucket, found.key), verdicts=found.verdicts)
     return [mails.message(raw, found.event_id, request.received_at)]
 
 
