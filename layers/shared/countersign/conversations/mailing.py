@@ -6,6 +6,7 @@ from countersign.channels.tables import Channel
 from countersign.conversations import recipients
 from countersign.conversations.recipients import Recipients
 from countersign.conversations.tables import Conversation, Message
+from countersign.mail.model import first_and_newest
 from countersign.people import directory
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import Conflict
@@ -15,12 +16,13 @@ MOST_REFERENCES = 20
 LONGEST_SUBJECT = 500
 
 
-def address(session: TenantSession, conversation: Conversation, message: Message) -> Recipients:
+def address(
+    session: TenantSession, conversation: Conversation, channel: Channel, message: Message
+) -> Recipients:
     """Make a message of ours a mail: set what only mails have; returns whom it goes to.
 
     Raises `Conflict` if there is nobody whom it may go to.
     """
-    channel = session.get_one(Channel, (session.organization_id, conversation.channel_id))
     answered = recipients.answered_message(session, conversation)
     goes_to = recipients.answering(session, conversation)
     if not goes_to.to:
@@ -29,15 +31,16 @@ def address(session: TenantSession, conversation: Conversation, message: Message
     if any(one.address in suppressed for one in goes_to.to):
         raise Conflict("The customer's address is suppressed: it must not be written to.")
     cc = tuple(one for one in goes_to.cc if one.address not in suppressed)
+    goes_to = Recipients(goes_to.to, cc)
     message.subject = _subject(answered.subject if answered else conversation.subject, channel)
     message.external_id = f"{message.id}@{channel.external_id.rpartition('@')[2]}"
     message.reference_ids = _references(answered) if answered else []
     message.recipients = {
         "sent_by": [{"name": channel.name, "address": channel.external_id}],
         "reply_to": [],
-        **Recipients(goes_to.to, cc).as_json(),
+        **goes_to.as_json(),
     }
-    return Recipients(goes_to.to, cc)
+    return goes_to
 
 
 def payload(message: Message) -> dict[str, object]:
@@ -61,4 +64,4 @@ def _references(answered: Message) -> list[str]:
     """Those of the mail that is answered, then its own id (RFC 5322, 3.6.4)."""
     own_id = (answered.external_id or "").partition("#")[0]
     ids = [*answered.reference_ids, *([own_id] if "@" in own_id else [])]
-    return ids if len(ids) <= MOST_REFERENCES else [ids[0], *ids[1 - MOST_REFERENCES :]]
+    return first_and_newest(ids, MOST_REFERENCES)

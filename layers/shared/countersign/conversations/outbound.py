@@ -13,7 +13,6 @@ from sqlalchemy import Row, select
 
 from countersign.channels import deliveries
 from countersign.channels.tables import Channel, Delivery, DeliveryState
-from countersign.conversations import mailing
 from countersign.conversations.tables import Conversation, Message, Notification
 from countersign.people import directory
 from countersign.platform import audit
@@ -41,7 +40,10 @@ def say(
     recipient = conversation.customer_address
     payload: dict[str, Any] = {"text": text, "conversation": conversation.external_id}
     if channel.type == "email":
-        recipient = mailing.address(session, conversation, message).to[0].address
+        # Few channels have mail: the others start without it.
+        from countersign.conversations import mailing
+
+        recipient = mailing.address(session, conversation, channel, message).to[0].address
         payload |= mailing.payload(message)
     session.flush()
     delivery = deliveries.queue(

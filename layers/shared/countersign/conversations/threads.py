@@ -21,7 +21,7 @@ from countersign.channels.messages import InboundMessage
 from countersign.channels.tables import Channel, Delivery
 from countersign.conversations.tables import Conversation, Message, Participant
 from countersign.mail import replies, subjects
-from countersign.mail.model import Mail
+from countersign.mail.model import Mail, first_and_newest
 from countersign.platform.db import TenantSession
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _by_references(
 def references(mail: Mail) -> list[str]:
     """The Message-IDs that a mail says it answers, oldest first; each once."""
     every = list(dict.fromkeys([*mail.references, *mail.in_reply_to]))
-    return every if len(every) <= MOST_REFERENCES else [every[0], *every[1 - MOST_REFERENCES :]]
+    return first_and_newest(every, MOST_REFERENCES)
 
 
 def _known(session: TenantSession, channel: Channel, ids: list[str]) -> dict[str, UUID]:

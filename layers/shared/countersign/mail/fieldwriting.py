@@ -9,7 +9,7 @@ import base64
 import re
 from collections.abc import Iterable, Sequence
 
-from countersign.mail.model import Address
+from countersign.mail.model import Address, first_and_newest
 from countersign.platform.errors import Invalid
 
 LINE = 78
@@ -71,8 +71,8 @@ def ids(name: str, message_ids: Sequence[str]) -> list[str]:
     for one in message_ids:
         _refuse_breaks(name, one)
     fit = list(dict.fromkeys(one for one in message_ids if _ID.fullmatch(one)))
-    kept = fit if len(fit) <= MOST_IDS else [fit[0], *fit[1 - MOST_IDS :]]
-    return [_folded(name, [f"<{one}>" for one in kept], LINE)] if kept else []
+    kept = [f"<{one}>" for one in first_and_newest(fit, MOST_IDS)]
+    return [_folded(name, kept, LINE)] if kept else []
 
 
 def addresses(name: str, given: Iterable[Address]) -> str:

@@ -12,9 +12,6 @@ from countersign.mail.structure import Entity, Structure
 Disposition = Literal["inline", "attachment"]
 
 _META = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?([\w.:-]{1,40})", re.IGNORECASE)
-_HEADER_TYPES = frozenset(
-    {"text/rfc822-headers", "message/rfc822-headers", "message/global-headers"}
-)
 # Texts that are data, or another program's version of the body.
 _DATA_TYPES = """
         text/calendar text/x-calendar text/x-vcalendar text/vcard text/x-vcard text/directory

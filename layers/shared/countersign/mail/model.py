@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
+
+
+def first_and_newest(ids: Sequence[str], most: int) -> list[str]:
+    """Of a thread's message ids at most so many: the one that began it, and the newest."""
+    return list(ids) if len(ids) <= most else [ids[0], *ids[1 - most :]]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.utils import parsedate_tz
 
 from countersign.mail import charsets, transfer
+from countersign.mail.model import first_and_newest
 
 MOST_IDS = 1000
 """Of one header; of more, the first and the last are kept: the root, and those next to the mail."""
@@ -101,7 +102,7 @@ def ids(value: str) -> tuple[str, ...]:
     if not any(found):
         found = [_id(word) for word in re.split(r"[\s,;<>]+", value) if "@" in word]
     known = tuple(dict.fromkeys(one for one in found if one and len(one) <= _LONGEST_ID))
-    return known if len(known) <= MOST_IDS else (known[0], *known[1 - MOST_IDS :])
+    return tuple(first_and_newest(known, MOST_IDS))
 
 
 def _id(inner: str) -> str:
