@@ -15,12 +15,11 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import case, select, update
+from sqlalchemy import select, update
 
 from countersign.channels import messages as m
 from countersign.channels.providers import Provider, provider_module
 from countersign.channels.tables import Channel, Delivery, DeliveryAttempt, DeliveryState
-from countersign.mail.fieldwriting import are_same
 from countersign.people import directory
 from countersign.platform import outbox
 from countersign.platform.db import TenantSession
@@ -96,29 +95,24 @@ def stop_all(
     What is queued is `cancelled`, or `unknown` if an earlier try may have arrived. A call under way
     may succeed; if it does not, it is not made again.
     """
-    sending = Delivery.status == "sending"
-    ended = case((Delivery.may_have_arrived, "unknown"), else_="cancelled")
-    stopped = session.scalars(
-        update(Delivery)
+    under_way = session.scalars(
+        select(Delivery)
         .where(Delivery.organization_id == session.organization_id)
         .where(Delivery.conversation_id.in_(list(conversation_ids)))
         .where(Delivery.status.in_(("queued", "sending")))
-        .values(
-            stop_reason=reason,
-            status=case((sending, Delivery.status), else_=ended),
-            reason_code=case((sending, Delivery.reason_code), else_=reason),
-        )
-        .returning(Delivery)
-        .execution_options(synchronize_session=False, populate_existing=True)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     ).all()
-    for delivery in stopped:
-        if delivery.status == "unknown":
-            look_up_later(session, delivery, 0, now)
-    return [delivery for delivery in stopped if delivery.status != "sending"]
+    for delivery in under_way:
+        if delivery.status == "sending":
+            delivery.stop_reason = reason
+        else:
+            stop(session, delivery, reason, now)
+    return [delivery for delivery in under_way if delivery.status != "sending"]
 
 
 def stop(session: TenantSession, delivery: Delivery, reason: str, now: datetime) -> None:
-    """Let a locked delivery not be handed over, as `stop_all` does."""
+    """Let a locked delivery not be handed over: `cancelled`, `unknown` if it may have arrived."""
     delivery.stop_reason = reason
     if delivery.may_have_arrived:
         become_unknown(session, delivery, reason, None, now)
@@ -193,7 +187,7 @@ def apply_status(
         return None
     if status.suppress:
         _suppress(session, delivery, status)
-    if status.recipient and not are_same(status.recipient, delivery.recipient):
+    if status.recipient and not _are_same(status.recipient, delivery.recipient):
         # Of who only got a copy.
         return None
     if status.status in ("failed", "bounced") and not _is_of_newest_try(session, delivery, status):
@@ -203,10 +197,9 @@ def apply_status(
         return None
     if delivery.status == "sending":
         _end_attempt(session, delivery, status)
-    if status.status == "failed":
-        return fail(session, delivery, status.error_code, status.error_reason)
     if status.status == "bounced":
         delivery.stop_reason = _BOUNCED
+    if status.status != "sent" and status.status != "delivered":
         return fail(session, delivery, status.error_code, status.error_reason)
     delivery.status = status.status
     delivery.reason_code = delivery.reason = None
@@ -223,8 +216,15 @@ def _suppress(session: TenantSession, delivery: Delivery, status: m.DeliveryStat
     written_to = [delivery.recipient, *copied]
     told_of = status.recipient or delivery.recipient
     for address in written_to:
-        if are_same(address, told_of):
+        if _are_same(address, told_of):
             directory.suppress(session, address, status.suppress)
+
+
+def _are_same(one: str, other: str) -> bool:
+    # Events of mail alone name a recipient: what knows no mail starts without the room of it.
+    from countersign.mail import fieldwriting
+
+    return fieldwriting.are_same(one, other)
 
 
 def _is_of_newest_try(session: TenantSession, delivery: Delivery, status: m.DeliveryStatus) -> bool:

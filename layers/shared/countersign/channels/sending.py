@@ -87,22 +87,21 @@ def _outgoing(claim: Claim, settings: SendingSettings) -> Outgoing:
     secret = secrets.secret(settings.channel_key_secret_id)
     named = keys.ChannelKey(channel.provider, channel.id, channel.organization_id)
     key = keys.make(named, secret.current)
+    is_mail = "message_id" in delivery.payload
     return Outgoing(
         delivery_id=delivery.id,
         attempt_id=claim.attempt_id,
         sender=delivery.sender,
         recipient=delivery.recipient,
         text=delivery.payload["text"],
-        html=_html(delivery),
+        html=_html(delivery) if is_mail else None,
         external_conversation_id=delivery.payload.get("conversation"),
-        mail=_mail(claim, secret.current) if "message_id" in delivery.payload else None,
+        mail=_mail(claim, secret.current) if is_mail else None,
         callback_url=f"{settings.public_url}/webhooks/{key}?attempt={claim.attempt_id}",
     )
 
 
-def _html(delivery: Delivery) -> str | None:
-    if "message_id" not in delivery.payload:
-        return None
+def _html(delivery: Delivery) -> str:
     from countersign.mail.plain import as_html
 
     return as_html(delivery.payload["text"])
