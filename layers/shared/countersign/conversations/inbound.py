@@ -253,7 +253,7 @@ def _wait_for_us(conversation: Conversation, message: Message, now: datetime) ->
 
 
 def _attach(session: TenantSession, message: Message, arrival: Arrival) -> None:
-    """Note the files of a message, and promise that they are fetched."""
+    """Note the files of a message, which are still to be fetched."""
     files = [
         Attachment(
             file_name=media.url.rsplit("/", 1)[-1], mime_type=media.mime_type, file_url=media.url

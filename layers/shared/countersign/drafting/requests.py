@@ -57,18 +57,9 @@ def open_requests(
     """
     due = now + preferences(session).debounce
     opened = [
-        DraftRequest(
-            organization_id=session.organization_id,
-            id=new_id(),
-            conversation_id=trigger.conversation_id,
-            trigger_message_id=trigger.id,
-            revision=revision,
-            not_before=due,
-            correlation_id=correlation_ids.get(trigger.id, logger.get_correlation_id()),
-        )
+        _made(session, trigger, revision, due, correlation_ids.get(trigger.id))
         for trigger in triggers
     ]
-    session.add_all(opened)
     for request in opened:
         _promise(session, request)
     return opened
@@ -76,19 +67,29 @@ def open_requests(
 
 def decline(session: TenantSession, trigger: Message, reason: str, now: datetime) -> audit.Event:
     """Note that there will be no draft on a message, and why. Returns the event, to be appended."""
+    request = _made(session, trigger, 1, now, None)
+    request.status, request.reason = "abstained", reason
+    return _ended(request)
+
+
+def _made(
+    session: TenantSession,
+    trigger: Message,
+    revision: int,
+    not_before: datetime,
+    correlation_id: str | None,
+) -> DraftRequest:
     request = DraftRequest(
         organization_id=session.organization_id,
         id=new_id(),
         conversation_id=trigger.conversation_id,
         trigger_message_id=trigger.id,
-        revision=1,
-        status="abstained",
-        reason=reason,
-        not_before=now,
-        correlation_id=logger.get_correlation_id(),
+        revision=revision,
+        not_before=not_before,
+        correlation_id=correlation_id or logger.get_correlation_id(),
     )
     session.add(request)
-    return _ended(request)
+    return request
 
 
 def supersede(session: TenantSession, conversation_ids: Iterable[UUID], reason: str) -> None:
