@@ -17,7 +17,6 @@ from countersign.conversations.delivering import deliver
 from countersign.conversations.tables import Conversation
 from countersign.platform import queues
 from countersign.platform.db import TenantSession, database
-from countersign.platform.log import logger
 from countersign.platform.outbox import Outbox, queue_urls
 from countersign.platform.settings import DatabaseSettings, load
 
@@ -45,13 +44,6 @@ def _deliver(body: queues.Body) -> None:
     organization_id, delivery_id = UUID(body["organization_id"]), UUID(body["delivery_id"])
     look_up = body.get("look_up")
     state = deliver(outbox, settings, _stopped, organization_id, delivery_id, look_up)
-    logger.info(
-        "a delivery was worked on",
-        organization_id=str(organization_id),
-        delivery_id=str(delivery_id),
-        look_up=look_up,
-        state=state,
-    )
     if state == "unknown":
         with single_metric("UnknownSends", MetricUnit.Count, 1):
             pass

@@ -15,6 +15,7 @@ from countersign.conversations import locking, outbound
 from countersign.conversations.tables import Conversation
 from countersign.platform import clock
 from countersign.platform.db import TenantSession
+from countersign.platform.log import logger
 from countersign.platform.outbox import Outbox
 
 Stopped: TypeAlias = Callable[[TenantSession, Conversation, Delivery, datetime], None]
@@ -33,6 +34,25 @@ def deliver(
 
     Returns the state it moved to, None if it did not move. Raises `Unavailable` to be tried again.
     """
+    state = _try(outbox, settings, stopped, organization_id, delivery_id, look_up)
+    logger.info(
+        "a delivery was worked on",
+        organization_id=str(organization_id),
+        delivery_id=str(delivery_id),
+        look_up=look_up,
+        state=state,
+    )
+    return state
+
+
+def _try(
+    outbox: Outbox,
+    settings: SendingSettings,
+    stopped: Stopped,
+    organization_id: UUID,
+    delivery_id: UUID,
+    look_up: int | None,
+) -> DeliveryState | None:
     with outbox.transaction(organization_id) as session:
         conversation = locking.lock_of_delivery(session, delivery_id)
         claimed = attempts.claim(session, delivery_id, clock.now(), look_up)
