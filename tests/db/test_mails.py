@@ -3,94 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import select, update
 
-from countersign.channels import deliveries, keys, sending
-from countersign.channels.attempts import Claim
-from countersign.channels.envelope import Envelope
+from countersign.channels import keys
 from countersign.channels.keys import ChannelKey
-from countersign.channels.messages import DeliveryStatus, Outgoing, RawMail, WebhookRequest
-from countersign.channels.providers import mails
 from countersign.channels.tables import Channel, Delivery, DeliveryAttempt, WebhookDelivery
 from countersign.conversations import recipients
 from countersign.conversations.tables import Attachment, Conversation, Message, Participant
-from countersign.drafting import effects
 from countersign.drafting.batches import ingest
-from countersign.drafting.effects import Webhook
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.mail import replies
-from countersign.mail.verdicts import Verdicts
-from countersign.people import directory
-from countersign.platform import clock, secrets, storage
 from countersign.platform.ids import new_id
 from tests import world
-from tests.conftest import TestDatabase
-from tests.world import SENDING_SETTINGS, MemoryQueues, Path, memory_queues
+from tests.mailbox import KEY, SUPPORT, Mailbox, mailbox, stored
+from tests.world import memory_queues
 
-__all__ = ["memory_queues"]
-
-SUPPORT = "support@shop.example"
-KEY = "reply-key"
-
-
-class Mailbox:
-    """A mail channel, and mails that come in by it."""
-
-    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.path, self.now = path, datetime.now(UTC)
-        monkeypatch.setattr(clock, "now", lambda: self.now)
-        with path.tenant_session() as session:
-            session.execute(
-                update(Channel).values(type="email", provider="smtp", external_id=SUPPORT)
-            )
-
-    def gets(self, *lines: str, body: str = "Can I return it?", to: Sequence[str] = ()) -> UUID:
-        """Take in a mail with these header lines besides the usual ones; its conversation's id."""
-        named = {line.partition(":")[0].lower() for line in lines}
-        usual = ("From: Ada <ada@example.com>", f"To: {SUPPORT}", "Subject: Order 1001")
-        head = [line for line in usual if line.partition(":")[0].lower() not in named]
-        if "message-id" not in named:
-            head.append(f"Message-ID: <{new_id()}@example.com>")
-        raw = "\r\n".join([*lines, *head, "", body, ""]).encode()
-        verdicts = Verdicts(envelope_from="ada@example.com", envelope_to=tuple(to))
-        self.takes(RawMail(raw=raw, verdicts=verdicts))
-        with self.path.tenant_session() as session:
-            newest = select(Message.conversation_id).order_by(Message.id.desc()).limit(1)
-            return session.scalars(newest).one()
-
-    def takes(self, raw: RawMail) -> None:
-        self.now += timedelta(seconds=1)
-        request = WebhookRequest(
-            method="POST", url="", headers={}, body=raw.raw, received_at=self.now
-        )
-        tenant = self.path.tenant
-        envelope = Envelope(tenant.organization_id, tenant.channel_id, "smtp", "c", request)
-        message = mails.message(raw, str(new_id()), self.now)
-        with self.path.outbox.transaction(tenant.organization_id) as session:
-            effects.take_effect(session, [Webhook(envelope, [message], reply_keys=[KEY])], self.now)
-
-    def all(self, column: Any) -> list[Any]:
-        with self.path.tenant_session() as session:
-            return list(session.scalars(select(column).order_by(column.class_.id)))
-
-    def one(self, table: Any) -> Any:
-        with self.path.tenant_session() as session:
-            return session.scalars(select(table)).one()
-
-
-@pytest.fixture
-def mailbox(
-    database: TestDatabase, memory_queues: MemoryQueues, monkeypatch: pytest.MonkeyPatch
-) -> Mailbox:
-    tenant = world.add_tenant(database)
-    world.add_knowledge(database, tenant, ["Returns are free for 30 days. Keep the box."])
-    return Mailbox(Path(database, tenant, memory_queues), monkeypatch)
+__all__ = ["mailbox", "memory_queues", "stored"]
 
 
 def test_a_mail_is_a_message_with_all_that_it_holds(mailbox: Mailbox) -> None:
@@ -262,19 +194,6 @@ RECEIVED: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def stored(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], bytes]:
-    """S3, by bucket and key, with one mail that SES has put there."""
-    raw = b"From: ada@example.com\r\nSubject: Brakes\r\nMessage-ID: <m1@x>\r\n\r\nDo they fit?\r\n"
-    objects = {("incoming", "ses/1"): raw}
-    monkeypatch.setattr(storage, "get", lambda bucket, key: objects[bucket, key])
-    monkeypatch.setattr(
-        storage, "put", lambda bucket, key, raw: objects.update({(bucket, key): raw})
-    )
-    monkeypatch.setattr(secrets, "secret", lambda _: secrets.Secret(KEY))
-    return objects
-
-
 def of_topic(message: dict[str, Any] | str) -> str:
     """A queue message as SNS makes it."""
     return json.dumps(
@@ -347,163 +266,6 @@ def test_an_event_of_ses_names_its_channel_by_a_tag_that_proves_itself(
     for told, status in ((forged, "sending"), (event, "delivered")):
         assert ingest(mailbox.path.outbox, [("1", of_topic(told))], world.INGEST_SETTINGS) == []
         assert mailbox.one(Delivery).status == status
-
-
-def approved(mailbox: Mailbox) -> Delivery:
-    mailbox.path.draft()
-    mailbox.path.approve()
-    delivery: Delivery = mailbox.one(Delivery)
-    return delivery
-
-
-def outgoing(mailbox: Mailbox, delivery: Delivery) -> Outgoing:
-    with mailbox.path.tenant_session() as session:
-        channel = session.scalars(select(Channel)).one()
-    claim = Claim(delivery, channel, new_id(), mailbox.now)
-    return sending._outgoing(claim, SENDING_SETTINGS)
-
-
-def test_an_approved_reply_is_a_mail_that_threads(
-    mailbox: Mailbox, stored: dict[tuple[str, str], bytes]
-) -> None:
-    conversation_id = mailbox.gets(
-        "Message-ID: <m2@example.com>", "References: <m0@x> <m1@x>", "Cc: Bob <bob@example.com>"
-    )
-    delivery = approved(mailbox)
-    assert delivery.recipient == "ada@example.com"
-    sent = outgoing(mailbox, delivery)
-    assert sent.mail is not None
-    assert sent.sender == SUPPORT
-    assert sent.mail.subject == "Re: Order 1001"
-    assert [one.address for one in sent.mail.to] == ["ada@example.com"]
-    assert [(one.name, one.address) for one in sent.mail.cc] == [("Bob", "bob@example.com")]
-    assert sent.mail.references == ("m0@x", "m1@x", "m2@example.com")
-    assert sent.mail.in_reply_to == "m2@example.com"
-    assert sent.mail.message_id == f"{delivery.message_id}@shop.example"
-    assert sent.mail.headers == {"X-Countersign-Delivery": str(delivery.id)}
-    (reply_to,) = sent.mail.reply_to
-    assert replies.find([reply_to.address], [KEY]) == conversation_id
-    assert sent.html is not None
-    assert sent.html.startswith("<p>")
-    answer = ("From: bob@example.com", f"To: {reply_to.address}", "Subject: Re: Order 1001")
-    assert mailbox.gets(*answer) == conversation_id
-    assert mailbox.gets(f"In-Reply-To: <{sent.mail.message_id}>") == conversation_id
-
-
-def test_a_message_id_that_the_provider_made_anew_is_known_by_its_local_part(
-    mailbox: Mailbox,
-) -> None:
-    begun = mailbox.gets()
-    approved(mailbox)
-    with mailbox.path.tenant_session() as session:
-        session.execute(update(Delivery).values(provider_message_id="0100-abc-000000"))
-    answer = "In-Reply-To: <0100-abc-000000@eu-west-1.amazonses.com>"
-    assert mailbox.gets(answer, "Subject: Re: Order 1001") == begun
-
-
-def test_who_must_not_be_written_to_is_not_copied_either(mailbox: Mailbox) -> None:
-    mailbox.gets("Cc: bob@example.com, carl@example.com")
-    mailbox.path.draft()
-    with mailbox.path.tenant_session() as session:
-        directory.suppress(session, "BOB@example.com", "bounced")
-    mailbox.path.approve()
-    payload = mailbox.one(Delivery).payload
-    assert [one["address"] for one in payload["cc"]] == ["carl@example.com"]
-
-
-@pytest.mark.parametrize("order", [("bounced", "delivered"), ("delivered", "bounced")])
-def test_what_bounced_did_not_arrive_in_whatever_order_it_is_told(
-    mailbox: Mailbox, order: tuple[Any, Any]
-) -> None:
-    mailbox.gets("Cc: bob@example.com")
-    delivery = approved(mailbox)
-    with mailbox.path.tenant_session() as session:
-        session.execute(update(Delivery).values(status="sent"))
-        for status in order:
-            deliveries.apply_status(session, delivery.id, told(delivery, status, "Ada@example.com"))
-        row = session.scalars(select(Delivery)).one()
-        assert (row.status, row.reason_code) == ("failed", "5.1.1")
-        suppressed = directory.suppressed(session, ["ada@example.com", "bob@example.com"])
-    assert suppressed == {"ada@example.com"}
-
-
-def test_a_copy_that_bounced_leaves_the_reply_as_it_is(mailbox: Mailbox) -> None:
-    mailbox.gets("Cc: bob@example.com")
-    delivery = approved(mailbox)
-    everyone = ["ada@example.com", "bob@example.com", "eve@example.org"]
-    with mailbox.path.tenant_session() as session:
-        session.execute(update(Delivery).values(status="delivered"))
-        for recipient in everyone[1:]:
-            deliveries.apply_status(session, delivery.id, told(delivery, "bounced", recipient))
-        assert session.scalars(select(Delivery.status)).one() == "delivered"
-        # Of whom we never wrote to, an event may say what it likes.
-        assert directory.suppressed(session, everyone) == {"bob@example.com"}
-
-
-def test_an_event_names_an_address_as_it_went_over_the_wire(mailbox: Mailbox) -> None:
-    mailbox.gets("From: Ada <ada@exämple.com>", "Cc: bob@exämple.com")
-    delivery = approved(mailbox)
-    with mailbox.path.tenant_session() as session:
-        session.execute(update(Delivery).values(status="sent"))
-        for name in ("ada", "bob"):
-            wire = f"{name}@xn--exmple-cua.com"
-            deliveries.apply_status(session, delivery.id, told(delivery, "bounced", wire))
-        assert session.scalars(select(Delivery.status)).one() == "failed"
-        everyone = ["ada@exämple.com", "bob@exämple.com"]
-        assert directory.suppressed(session, everyone) == set(everyone)
-
-
-def told(delivery: Delivery, status: Any, recipient: str) -> DeliveryStatus:
-    return DeliveryStatus(
-        provider_event_id=str(new_id()),
-        status=status,
-        delivery_id=delivery.id,
-        recipient=recipient,
-        suppress="bounced" if status == "bounced" else None,
-        error_code="5.1.1",
-        occurred_at=datetime.now(UTC),
-    )
-
-
-def report(about: str, status: str = "5.1.1") -> tuple[list[str], str]:
-    """Header lines and body of a mail server's report on a mail with these headers."""
-    lines = [
-        "From: MAILER-DAEMON@mx.example.com",
-        "Subject: Undelivered Mail Returned to Sender",
-        "MIME-Version: 1.0",
-        'Content-Type: multipart/report; report-type=delivery-status; boundary="b"',
-    ]
-    body = (
-        "--b\r\nContent-Type: text/plain\r\n\r\nIt did not arrive.\r\n"
-        "--b\r\nContent-Type: message/delivery-status\r\n\r\n"
-        "Reporting-MTA: dns; mx.example.com\r\n\r\n"
-        f"Final-Recipient: rfc822; ada@example.com\r\nAction: failed\r\nStatus: {status}\r\n"
-        "Diagnostic-Code: smtp; 550 5.1.1 user unknown\r\n"
-        f"--b\r\nContent-Type: text/rfc822-headers\r\n\r\n{about}\r\n--b--"
-    )
-    return lines, body
-
-
-@pytest.mark.parametrize("named_by", ["mark", "message_id", "nothing"])
-def test_a_mail_that_comes_back_fails_its_delivery(mailbox: Mailbox, named_by: str) -> None:
-    mailbox.gets()
-    delivery = approved(mailbox)
-    with mailbox.path.tenant_session() as session:
-        session.execute(update(Delivery).values(status="sent"))
-    about = {
-        "mark": f"X-Countersign-Delivery: {delivery.id}\r\nMessage-ID: <made-anew@x>",
-        "message_id": f"Message-ID: <{delivery.message_id}@shop.example>",
-        "nothing": "Message-ID: <who-knows@x>",
-    }[named_by]
-    lines, body = report(about)
-    mailbox.gets(*lines, body=body)
-    is_ours = named_by != "nothing"
-    row = mailbox.one(Delivery)
-    assert row.status == ("failed" if is_ours else "sent")
-    with mailbox.path.tenant_session() as session:
-        assert directory.is_suppressed(session, "ada@example.com") == is_ours
-        waiting = session.scalars(select(Conversation.waiting_since)).all()
-    assert [one is not None for one in waiting] == [is_ours, False]
 
 
 def test_two_programs_that_write_to_each_other_are_left_alone(mailbox: Mailbox) -> None:
