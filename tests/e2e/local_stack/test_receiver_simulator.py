@@ -11,10 +11,11 @@ import pytest
 import urllib3
 from standardwebhooks import Webhook
 
-from local.http_server import Request, Response, serving
+from local.http_server import Request
 from local.providers.faults import Fault
 from local.providers.receiver import Receiver
 from local.providers.simulator import Simulator
+from tests.e2e.local_stack.webhook import webhook
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of thirty-two bytes ...").decode()
 DATA = {
@@ -28,14 +29,8 @@ DATA = {
 @pytest.fixture
 def product() -> Iterator[tuple[str, list[Request]]]:
     """The webhook of the channel, and the status events that it got."""
-    got: list[Request] = []
-
-    def take(request: Request) -> Response:
-        got.append(request)
-        return Response(200)
-
-    with serving(take) as url:
-        yield url, got
+    with webhook() as address:
+        yield address
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ import urllib3
 from ecdsa import VerifyingKey
 from ecdsa.util import sigdecode_der
 
-from local.http_server import Request, Response, serving
+from local.http_server import Request
 from local.providers.faults import Fault
 from local.providers.sendgrid import Account, SigningKey, inbound
 from local.providers.simulator import Simulator
+from tests.e2e.local_stack.webhook import webhook
 
 KEY = "SG.key-of-the-account"
 MAIL: dict[str, Any] = {
@@ -29,14 +30,8 @@ MAIL: dict[str, Any] = {
 
 @pytest.fixture
 def posted() -> Iterator[tuple[str, list[Request]]]:
-    got: list[Request] = []
-
-    def take(request: Request) -> Response:
-        got.append(request)
-        return Response(200)
-
-    with serving(take) as url:
-        yield url, got
+    with webhook() as address:
+        yield address
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode
@@ -14,10 +13,10 @@ from twilio.http.http_client import TwilioHttpClient  # type: ignore[import-unty
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
-from local.http_server import Request, Response, serving
 from local.providers.faults import Fault
 from local.providers.simulator import Simulator
 from local.providers.twilio import Account
+from tests.e2e.local_stack.webhook import webhook
 
 ACCOUNT, TOKEN = "AC" + "1" * 32, "token-of-the-account"
 SENDER, CUSTOMER = "+15005550006", "+14155550100"
@@ -45,19 +44,6 @@ def simulator() -> Iterator[Simulator]:
 
 def sdk(simulator: Simulator, token: str = TOKEN) -> Any:
     return Client(ACCOUNT, token, http_client=Redirected(simulator.url))
-
-
-@contextmanager
-def webhook() -> Iterator[tuple[str, list[Request]]]:
-    """Somewhere for status events to go."""
-    got: list[Request] = []
-
-    def take(request: Request) -> Response:
-        got.append(request)
-        return Response(200)
-
-    with serving(take) as url:
-        yield url, got
 
 
 def eventually(holds: Callable[[], bool]) -> None:
