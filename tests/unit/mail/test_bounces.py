@@ -404,4 +404,4 @@ def test_a_bomb_costs_little() -> None:
         for one in (Mail(text=bomb), Mail(html=bomb), Mail(text=bomb, report=fields)):
             mail = Mail(text=one.text, html=one.html, report=one.report, headers=headers)
             assert len(bounces(mail)) <= 100
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 5

@@ -166,7 +166,7 @@ def test_a_bomb_costs_little() -> None:
         "a;" + "spf=pass;" * 10**6,
     ):
         from_authentication_results(mail("x", bomb), ["", "a"])
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 1
 
 
 @given(st.text(alphabet='a=;."()\\ pasfilmrcdk/', max_size=80))
