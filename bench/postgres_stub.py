@@ -76,9 +76,10 @@ def recorded(folder: Path, server: Path, into: Recording) -> Iterator[None]:
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
-    while data := source.recv(65536):
-        target.sendall(data)
+    # `_keep` closes both as soon as the server has hung up, whatever this waits for.
     with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
         target.shutdown(socket.SHUT_WR)
 
 
