@@ -32,8 +32,8 @@ demo: venv aws sam ## message, draft, approval, delivery, verified record: once,
 	@$(PY) -m local demo
 down: venv ## end what `make run` left running
 	@$(PY) -m local down
-redrive: venv ## QUEUE=inbound|drafts|outbound|relay: put its dead letters back
-	@test -n "$(QUEUE)" || { echo 'Name the queue: make redrive QUEUE=inbound|drafts|outbound|relay'; exit 2; }
+redrive: venv ## QUEUE=inbound|drafts|outbound|attachments|relay: put its dead letters back
+	@test -n "$(QUEUE)" || { echo 'Name the queue: make redrive QUEUE=inbound|drafts|outbound|attachments|relay'; exit 2; }
 	@$(PY) -m local redrive $(QUEUE)
 sam-local: venv ## a template for `sam local invoke` against a running `make run`, where Docker exists
 	@$(PY) -m local container-template
@@ -98,6 +98,7 @@ locks: venv ## write the lock files; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) requirements/migrations.in -c requirements/layer.lock -o functions/migrations/requirements.txt \
 	  --no-emit-package sqlalchemy --no-emit-package typing-extensions
 	$(COMPILE) requirements/mail.in -o functions/ingest/requirements.txt
+	$(COMPILE) requirements/attachments.in -o functions/attachments/requirements.txt
 	$(COMPILE) requirements/dev.in -o requirements/dev.lock
 	$(COMPILE) requirements/local-aws.in -o requirements/local-aws.lock
 	$(COMPILE) requirements/sam.in -o requirements/sam.lock

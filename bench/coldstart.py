@@ -39,6 +39,7 @@ FIRST_EVENTS = {
     "drafts": "request",
     "approvals": "feed",
     "outbound": "delivery",
+    "attachments": "media",
     "relay": "check",
     "migrations": "post",
 }

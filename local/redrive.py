@@ -10,11 +10,11 @@ from typing import Any
 from local.aws import Aws
 from local.deploy import outputs
 
-QUEUES = ("inbound", "drafts", "outbound", "relay")
+QUEUES = ("inbound", "drafts", "outbound", "attachments", "relay")
 
 
 def redrive(aws: Aws, stack: str, queue: str) -> int:
-    """Send the dead letters of `inbound`, `drafts`, `outbound` or `relay` again; their number."""
+    """Send the dead letters of one of `QUEUES` again; their number."""
     urls = outputs(aws, stack)
     target = urls[f"{queue.capitalize()}QueueUrl"]
     source = urls[f"{queue.capitalize()}DeadLetterQueueUrl"]

@@ -18,6 +18,7 @@ from countersign.platform.settings import DatabaseSettings, load
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(DatabaseSettings):
+    messages_bucket: str
     drafts_queue_url: str
     outbound_queue_url: str
     relay_queue_url: str
@@ -26,7 +27,8 @@ class Settings(DatabaseSettings):
 @functools.cache
 def _access() -> Access:
     settings = load(Settings)
-    return Access(database(settings), Outbox(database(settings), queue_urls(settings)))
+    store = database(settings)
+    return Access(store, Outbox(store, queue_urls(settings)), settings.messages_bucket)
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> Response:

@@ -18,6 +18,7 @@ from countersign.platform.settings import DatabaseSettings, load
 class Settings(DatabaseSettings, IngestSettings):
     drafts_queue_url: str
     outbound_queue_url: str
+    attachments_queue_url: str
     relay_queue_url: str
 
 

@@ -18,6 +18,7 @@ class Settings(DatabaseSettings):
     audit_bucket: str
     drafts_queue_url: str
     outbound_queue_url: str
+    attachments_queue_url: str
     relay_queue_url: str
 
 

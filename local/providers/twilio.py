@@ -1,7 +1,7 @@
-"""Twilio's message resource, as far as Countersign uses it.
+"""Twilio's message and media resources, as far as Countersign uses them.
 
 Shapes, limits and error codes are those of https://www.twilio.com/docs/messaging/api/message-resource,
-https://www.twilio.com/docs/api/errors and
+https://www.twilio.com/docs/messaging/api/media-resource, https://www.twilio.com/docs/api/errors and
 https://www.twilio.com/docs/messaging/guides/track-outbound-message-status.
 """
 
@@ -30,6 +30,9 @@ STATUSES = ("queued", "sent", "delivered")
 PAGE_SIZE, PAGE_SIZE_MOST = 50, 1000
 
 _MESSAGES = re.compile(rf"/{API}/Accounts/(?P<account>[^/]+)/Messages(?:/(?P<sid>[^/]+))?\.json")
+_MEDIA = re.compile(rf"/{API}/Accounts/(?P<account>[^/]+)/Messages/[^/]+/Media/(?P<sid>[^/.]+)")
+# Where the API redirects to, in the place of mms.twiliocdn.com; the query is what proves the right.
+_STORED = "/twilio-media/"
 _ADDRESS = re.compile(r"(?P<channel>whatsapp:)?\+[1-9]\d{6,14}")
 
 
@@ -84,6 +87,15 @@ class Message:
         }
 
 
+@dataclass(frozen=True)
+class Media:
+    """A file of a customer's message."""
+
+    content_type: str
+    content: bytes
+    right: str = field(default_factory=lambda: secrets.token_hex(16))
+
+
 class Refused(Exception):
     """An error of the API: HTTP status, Twilio's code and its text."""
 
@@ -99,11 +111,18 @@ class Twilio:
     callbacks: Callbacks
     accounts: dict[str, Account] = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
+    media: dict[str, Media] = field(default_factory=dict)
+    """Files of customers' messages by their SIDs."""
     _lock: Lock = field(default_factory=Lock)
 
     def answer(self, request: Request, fault: Fault) -> Response:
-        """Create, fetch or list messages."""
+        """Create, fetch or list messages; give a media file."""
         try:
+            if request.method == "GET" and request.path.startswith(_STORED):
+                return self._stored(request)
+            if request.method == "GET" and (match := _MEDIA.fullmatch(request.path)):
+                self._authenticate(request, match["account"])
+                return self._redirected(request, match["sid"])
             match = _MESSAGES.fullmatch(request.path)
             if match is None:
                 raise _not_found(request.path)
@@ -119,6 +138,24 @@ class Twilio:
             raise Refused(405, 20004, "Method not allowed")
         except Refused as error:
             return refusal(error.status, error.code, error.message)
+
+    def take_media(self, account_sid: str, message_sid: str, media: Media) -> str:
+        """Keep a file of a customer's message; returns the path that the webhook names it by."""
+        sid = "ME" + secrets.token_hex(16)
+        self.media[sid] = media
+        return f"/{API}/Accounts/{account_sid}/Messages/{message_sid}/Media/{sid}"
+
+    def _redirected(self, request: Request, sid: str) -> Response:
+        if sid not in self.media:
+            raise _not_found(request.path)
+        location = f"{_STORED}{sid}?right={self.media[sid].right}"
+        return Response(307, headers=(("Location", location),))
+
+    def _stored(self, request: Request) -> Response:
+        media = self.media.get(request.path.removeprefix(_STORED))
+        if media is None or request.query != f"right={media.right}":
+            return Response(403)
+        return Response(200, media.content, (("Content-Type", media.content_type),))
 
     def _authenticate(self, request: Request, account_sid: str) -> str:
         scheme, _, encoded = request.header("Authorization").partition(" ")

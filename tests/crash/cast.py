@@ -12,6 +12,7 @@ from countersign.platform.ids import new_id
 from local.providers.callbacks import Event
 from local.providers.receiver import envelope
 from local.providers.receiver import signed_headers as signed_by_receiver
+from local.providers.twilio import Media
 from local.providers.twilio import signed_headers as signed_by_twilio
 from tests.crash.edges import Crash
 from tests.crash.ground import ACCOUNT, CUSTOMER, OUR_NUMBER, SIGNING_SECRET, TOKEN
@@ -46,9 +47,15 @@ class Customer:
             "Body": text,
         }
         if tenant.channel == "whatsapp":
-            picture = {"MediaUrl0": "https://twilio.example/0", "MediaContentType0": "image/png"}
+            picture = self._picture(form["MessageSid"])
             form |= {"ProfileName": "Ada", "NumMedia": "1", **picture}
         return Event(url, urlencode(form).encode(), partial(signed_by_twilio, TOKEN, url, form))
+
+    def _picture(self, sid: str) -> dict[str, str]:
+        """The fields of a message's picture, which the provider has."""
+        png = Media("image/png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR")
+        path = self._stage.outside.internet.twilio.take_media(ACCOUNT, sid, png)
+        return {"MediaUrl0": f"https://twilio.example{path}", "MediaContentType0": png.content_type}
 
     def _api_event(self, text: str, number: int, told_as: str) -> Event:
         data = {

@@ -32,7 +32,7 @@ from tests.world import HashingEncoder, QuotingChat
 from tools import template
 
 APPLICATION = template.load(Path(__file__).parents[2] / "template.yaml")
-QUEUES = ("inbound", "drafts", "outbound", "relay")
+QUEUES = ("inbound", "drafts", "outbound", "attachments", "relay")
 
 
 def _declared(name: str, property_: str) -> int:
@@ -193,6 +193,7 @@ class Internet:
         self.receivers = Receivers(callbacks, {"shop": Receiver(SIGNING_SECRET, webhook_url)})
         if before:
             self.twilio.messages += before.twilio.messages
+            self.twilio.media |= before.twilio.media
             self.receivers.received += before.receivers.received
 
     def request(

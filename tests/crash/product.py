@@ -24,6 +24,7 @@ ENVIRONMENT = {
     "INBOUND_QUEUE_URL": "inbound",
     "DRAFTS_QUEUE_URL": "drafts",
     "OUTBOUND_QUEUE_URL": "outbound",
+    "ATTACHMENTS_QUEUE_URL": "attachments",
     "RELAY_QUEUE_URL": "relay",
     "RAW_BUCKET": "raw",
     "MESSAGES_BUCKET": "messages",
@@ -45,6 +46,7 @@ ROLES = {
     "drafts": "app_rw",
     "approvals": "app_rw",
     "outbound": "app_rw",
+    "attachments": "app_rw",
     "relay": "app_system",
 }
 """The functions, and whom they enter the database as."""

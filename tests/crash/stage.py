@@ -20,7 +20,13 @@ from tests.crash.ground import Ground
 from tests.crash.outside import Message, Outside
 from tests.crash.product import Product
 
-READERS = {"inbound": "ingest", "drafts": "drafts", "outbound": "outbound", "relay": "relay"}
+READERS = {
+    "inbound": "ingest",
+    "drafts": "drafts",
+    "outbound": "outbound",
+    "attachments": "attachments",
+    "relay": "relay",
+}
 MOST_STEPS = 200
 STALL_SECONDS = 50
 """How long a process can stall with a transaction open: Lambda's timeout ends it soon after."""

@@ -33,7 +33,7 @@ def test_an_act_has_the_same_end(name: str, explore: Explore) -> None:
 @pytest.mark.parametrize(
     ("name", "end"),
     [
-        ("message by whatsapp", {"drafts": ["1 pending"], "media": ["image/png pending"]}),
+        ("message by whatsapp", {"drafts": ["1 pending"], "media": ["image/png completed"]}),
         ("burst", {"drafts": ["1 pending"], "model calls": ["chat", "embedding"]}),
         ("rejection", {"drafts": ["1 archived"], "actions": ["reject f"]}),
         ("take back rejection", {"drafts": ["1 pending"], "actions": ["reject t"]}),

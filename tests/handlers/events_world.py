@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from countersign.channels.tables import Channel, Delivery, DeliveryAttempt
-from countersign.conversations.tables import Conversation, Message
+from countersign.conversations.tables import Attachment, Conversation, Message
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.identity.api_keys import SCOPES, Principal
 from countersign.identity.tables import (
@@ -40,10 +40,12 @@ USER = UUID(SMALL + "b1")
 SMS, WHATSAPP, API = (UUID(SMALL + last) for last in ("c1", "c2", "c3"))
 QUEUED, SENT, ATTEMPT = (UUID(SMALL + last) for last in ("d1", "d2", "a1"))
 REQUEST, DRAFT, LATE_ROW = (UUID(SMALL + last) for last in ("e1", "f1", "0b"))
+MEDIA, PART, KEPT = (UUID(SMALL + last) for last in ("f3", "f4", "f2"))
 ASKED, DRAFTED, REPLIED, DELIVERING = (UUID(SMALL + last) for last in ("21", "22", "23", "24"))
 KEY_ID, KEY_SECRET = UUID(int=1), "events-only-not-a-real-key"
 CUSTOMER = "+15550199001"
 ARTICLE = "A 3/8 inch fuel line takes AN-6. Torque it by hand first."
+PICTURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 REPLY = "AN-6 fits a 3/8 inch fuel line."
 LONG_AGO = datetime(2026, 3, 4, 5, 0, tzinfo=UTC)
 _OWN = {"organization_id": ORGANIZATION}
@@ -60,10 +62,11 @@ def seed(database: TestDatabase) -> Tenant:
     owner = Database(engine(database.url("app_owner")))
     with owner.system() as session:
         _organization(session)
-        for rows in (_asked(), _drafted(), _replied(), _delivering()):
+        for rows in (_asked(), _drafted(), _replied(), _delivering(), _files()):
             for row in rows:
                 session.add(row)
                 session.flush()
+        session.get_one(Message, (ORGANIZATION, DRAFTED)).raw_key = "mail/1.eml"
         session.add(_late_promise())
     owner.engine.dispose()
     key = f"cs_{KEY_ID.hex}_{KEY_SECRET}"
@@ -139,6 +142,30 @@ def _delivering() -> Iterator[Any]:
     yield DeliveryAttempt(
         **_OWN, id=ATTEMPT, delivery_id=SENT, number=1, outcome="accepted", started_at=LONG_AGO
     )
+
+
+def _files() -> Iterator[Attachment]:
+    """Files of the questions: two are to be fetched, one has been."""
+    name = {"file_name": "ME1", "mime_type": "image/jpeg"}
+    # Where Twilio is, is known when it runs: see `put_files`.
+    yield Attachment(**_OWN, id=MEDIA, message_id=ASKED, **name, file_url="-")
+    yield Attachment(**_OWN, id=PART, message_id=DRAFTED, **name, part_index=1)
+    kept = {"status": "completed", "sha256": hashlib.sha256(PICTURE).hexdigest()}
+    yield Attachment(**_OWN, id=KEPT, message_id=DELIVERING, **name, **kept)
+
+
+def put_files(outside: Outside, database: TestDatabase) -> None:
+    """Put the files that are to be fetched where they are to be fetched from."""
+    account = SECRETS["channels"][str(SMS)]["account_sid"]
+    path = f"/2010-04-01/Accounts/{account}/Messages/MM1/Media/ME1"
+    outside.files[path] = PICTURE
+    part = b"--b\r\nContent-Type: image/jpeg\r\n\r\n" + PICTURE
+    head = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nSee this.\r\n"
+    outside.objects["messages/mail/1.eml"] = head + part + b"\r\n--b--"
+    with database.connect() as connection:
+        connection.execute(
+            "UPDATE attachments SET file_url = %s WHERE id = %s", [outside.url + path, MEDIA]
+        )
 
 
 def _thread(id_: UUID, address: str, direction: Any, text: str) -> Iterator[Any]:
@@ -217,7 +244,7 @@ def settings(function: str, outside: Outside, database: TestDatabase | None) -> 
     return built.variables(function, values) | {"AWS_ENDPOINT_URL": outside.url}
 
 
-_QUEUES = ("inbound", "drafts", "outbound", "relay")
+_QUEUES = ("inbound", "drafts", "outbound", "attachments", "relay")
 
 
 def _models(outside: Outside) -> dict[str, str]:

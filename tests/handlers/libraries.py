@@ -25,6 +25,7 @@ AT_START: dict[str, set[str]] = {
     "drafts": LOGGER | ORM | SHAPES | VECTORS,
     "approvals": LOGGER | ORM | SHAPES,
     "outbound": LOGGER | ORM,
+    "attachments": LOGGER | ORM,
     "relay": LOGGER | ORM,
     # The channels of the sample are checked by their providers' modules, which call by urllib3.
     "migrations": LOGGER | ORM | SHAPES | VECTORS | DRIVER | REVISIONS | {"urllib3"},
@@ -37,6 +38,7 @@ WITH_EVENTS: dict[str, set[str]] = {
     "drafts": AWS | DRIVER,
     "approvals": AWS | DRIVER,
     "outbound": AWS | DRIVER,
+    "attachments": AWS | DRIVER | {"puremagic"},
     "relay": AWS | DRIVER,
     "migrations": AWS | DRIVER,
 }

@@ -33,6 +33,8 @@ class Outside:
     """Contents in S3 by `bucket/key`."""
     queued: dict[str, list[Body]] = field(default_factory=lambda: defaultdict(list))
     """Messages by the queue's name, the last part of its URL."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    """What Twilio has, by path."""
     posted: list[Request] = field(default_factory=list)
     """What went to Twilio and to the receiver."""
     services: list[str] = field(default_factory=list)
@@ -51,6 +53,8 @@ class Outside:
             return _embeddings(json.loads(request.body))
         if request.path.endswith("/chat/completions"):
             return _completion(json.loads(request.body))
+        if request.path in self.files:
+            return Response(200, self.files[request.path])
         self.posted.append(request)
         return _json(201, {"sid": TWILIO_SID, "status": "queued"})
 

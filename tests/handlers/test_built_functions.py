@@ -128,8 +128,11 @@ def ingested(*texts: str) -> Callable[[World, Any], None]:
 
 def ingested_media(world: World, answer: Any) -> None:
     ingested(SMS_TEXT, WHATSAPP_TEXT, API_TEXT)(world, answer)
-    (attachment,) = world.rows(Attachment)
-    assert attachment.mime_type == "image/jpeg"
+    of_others = (events.MEDIA, events.PART, events.KEPT)
+    (attachment,) = world.rows(Attachment, Attachment.id.not_in(of_others))
+    assert (attachment.mime_type, attachment.status) == ("image/jpeg", "pending")
+    (promise,) = world.outside.queued["attachments"]
+    assert promise["message_id"] == str(attachment.message_id)
 
 
 def ingested_large(world: World, answer: Any) -> None:
@@ -169,6 +172,17 @@ def sent(world: World, answer: Any) -> None:
     callback = urlsplit(form["StatusCallback"])
     assert parse_qs(callback.query) == {"attempt": [str(attempt.id)]}
     assert f"{callback.scheme}://{callback.netloc}" == events.SECRETS["public_url"]
+
+
+def fetched(attachment_id: object) -> Callable[[World, Any], None]:
+    def check(world: World, answer: Any) -> None:
+        assert answer == {"batchItemFailures": []}
+        file = world.row(Attachment, attachment_id)
+        assert (file.status, file.mime_type, file.reason) == ("completed", "image/png", None)
+        key = f"messages/files/{events.ORGANIZATION}/{file.sha256}"
+        assert world.outside.objects[key] == events.PICTURE
+
+    return check
 
 
 def swept(world: World, answer: Any) -> None:
@@ -222,6 +236,15 @@ def shown(world: World, answer: Any) -> None:
     assert draft["text"] == events.REPLY
 
 
+def downloadable(world: World, answer: Any) -> None:
+    assert answer["statusCode"] == 200
+    file = json.loads(answer["body"])
+    assert (file["id"], file["status"]) == (str(events.KEPT), "completed")
+    assert urlsplit(file["url"]).path.endswith(f"files/{events.ORGANIZATION}/{file['sha256']}")
+    # Who looks on must not be able to follow it.
+    assert file["url"] not in world.process.output()
+
+
 def approve(world: World) -> None:
     """Approve the draft as it is shown."""
     draft = json.loads(world.process.invoke(events.event("approvals", "draft")).value["body"])
@@ -233,6 +256,11 @@ def approve(world: World) -> None:
     assert (delivery.status, delivery.payload["text"]) == ("queued", events.REPLY)
     assert {body["delivery_id"] for body in world.outside.queued["outbound"]} == {str(delivery.id)}
     assert world.row(Draft, events.DRAFT).status == "sent"
+
+
+def put_files(world: World) -> None:
+    assert world.database
+    events.put_files(world.outside, world.database)
 
 
 def stale(world: World, answer: Any) -> None:
@@ -276,10 +304,12 @@ EXPECTED: dict[str, dict[str, Callable[[World, Any], None]]] = {
     },
     "drafts": {"request": drafted},
     "outbound": {"delivery": sent},
+    "attachments": {"media": fetched(events.MEDIA), "mail": fetched(events.PART)},
     "relay": {"check": swept, "schedule": swept_and_checkpointed},
     "approvals": {
         "feed": fed,
         "draft": shown,
+        "attachment": downloadable,
         "approve-stale": stale,
         "undo": undone,
         "missing-key": refused(401, "unauthenticated"),
@@ -288,7 +318,11 @@ EXPECTED: dict[str, dict[str, Callable[[World, Any], None]]] = {
     "migrations": {"pre": upgraded, "post": upgraded, "bootstrap": founded, "sample": sampled},
 }
 # What has to happen before an event makes sense.
-BEFORE: dict[str, Callable[[World], None]] = {"undo": approve}
+BEFORE: dict[str, Callable[[World], None]] = {
+    "undo": approve,
+    "media": put_files,
+    "mail": put_files,
+}
 # Prints which packages of the layers are loaded when an event has been answered.
 LISTING_START = """
 import json, sys

@@ -13,9 +13,11 @@ from twilio.http.http_client import TwilioHttpClient  # type: ignore[import-unty
 from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
 from twilio.rest import Client  # type: ignore[import-untyped]
 
+from countersign.channels.providers import ProviderSettings, twilio
+from countersign.platform.errors import NotFound, Unauthenticated
 from local.providers.faults import Fault
 from local.providers.simulator import Simulator
-from local.providers.twilio import Account
+from local.providers.twilio import Account, Media
 from tests.e2e.local_stack.webhook import webhook
 
 ACCOUNT, TOKEN = "AC" + "1" * 32, "token-of-the-account"
@@ -233,3 +235,24 @@ def test_all_that_came_is_on_record_and_faults_can_be_ordered_by_http(
     assert "Body=hello" in recorded["body"]
     urllib3.request("DELETE", f"{simulator.url}/_requests")
     assert simulator.requests == []
+
+
+def test_media_asks_for_credentials_and_lies_elsewhere(simulator: Simulator) -> None:
+    media = Media("image/png", b"picture")
+    path = simulator.twilio.take_media(ACCOUNT, "MM1", media)
+    settings = ProviderSettings(twilio_api_url=simulator.url)
+
+    def fetch(path: str, token: str = TOKEN) -> bytes:
+        credentials = {"account_sid": ACCOUNT, "auth_token": token}
+        return twilio.fetch(
+            simulator.url + path, credentials, settings, most_bytes=100, seconds=30.0
+        )
+
+    assert fetch(path) == b"picture"
+    _, stored = (recorded.request for recorded in simulator.requests)
+    assert (stored.header("Authorization"), stored.query) == ("", f"right={media.right}")
+    with pytest.raises(Unauthenticated):
+        fetch(path, "another")
+    with pytest.raises(NotFound):
+        fetch(path + "0")
+    assert urllib3.request("GET", simulator.url + stored.path).status == 403

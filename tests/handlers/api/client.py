@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from countersign.channels.tables import Delivery
+from countersign.conversations.tables import Attachment
 from countersign.identity import api_keys
 from countersign.identity.api_keys import Scope
 from countersign.identity.tables import OrganizationMembership, User
@@ -219,11 +220,31 @@ class Story:
         _, made = self.approved()
         item = self.drafted("Another question", conversation="c2")
         return {
+            "attachment_id": self.attached(item["latest_inbound_message"]["id"]),
             "conversation_id": item["conversation"]["id"],
             "draft_id": item["draft"]["id"],
             "message_id": made["message_id"],
             "delivery_id": made["delivery_id"],
         }
+
+    def attached(self, message_id: str, **values: Any) -> str:
+        """A file of a message that has been fetched, with other values if given; its id."""
+        usual = {
+            "file_name": "photo.jpg",
+            "status": "completed",
+            "sha256": "0" * 64,
+            "size_bytes": 3,
+        }
+        file = Attachment(
+            organization_id=self.tenant.organization_id,
+            id=new_id(),
+            message_id=UUID(message_id),
+            mime_type="image/jpeg",
+            **(usual | values),
+        )
+        with self.path.tenant_session() as session:
+            session.add(file)
+        return str(file.id)
 
     def becomes(self, delivery_id: str, status: str, **values: Any) -> None:
         """Let a delivery have become what a provider made of it."""

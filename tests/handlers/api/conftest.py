@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from countersign.identity.access import Access
+from countersign.platform import storage
 from functions.approvals import app
 from tests import world
 from tests.conftest import TestDatabase
@@ -18,7 +19,12 @@ __all__ = ["memory_queues"]
 def access(
     database: TestDatabase, memory_queues: MemoryQueues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    access = Access(database.app_rw, world.outbox(database))
+    # What signs the addresses of files.
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    storage._client.cache_clear()
+    access = Access(database.app_rw, world.outbox(database), "messages")
     monkeypatch.setattr(app, "_access", lambda: access)
 
 

@@ -222,6 +222,7 @@ def test_the_function_finds_its_database_by_its_environment(
         "DRAFTS_QUEUE_URL": "drafts",
         "OUTBOUND_QUEUE_URL": "outbound",
         "RELAY_QUEUE_URL": "relay",
+        "MESSAGES_BUCKET": "messages",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -249,7 +250,7 @@ def test_what_does_not_answer_is_unavailable(
     assert (answer.status, answer.problem) == (503, "unavailable")
     assert story.api.get("/feed")["items"], "nothing was changed"
     gone = Database(engine(database.url("app_rw").set(query={"host": "/nowhere"})))
-    monkeypatch.setattr(app, "_access", lambda: Access(gone, world.outbox(database)))
+    monkeypatch.setattr(app, "_access", lambda: Access(gone, world.outbox(database), "messages"))
     answer = story.api.call("GET", "/feed")
     assert (answer.status, answer.problem) == (503, "unavailable")
     assert "nowhere" not in answer.text

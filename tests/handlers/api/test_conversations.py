@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path as File
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import pytest
 
 from countersign.channels.tables import Delivery
-from countersign.conversations.tables import Attachment
+from countersign.conversations.tables import Message
 from countersign.drafting.requests import LEASE
 from countersign.drafting.tables import Draft, DraftRequest
+from countersign.mail import html as mail_html
 from countersign.people import directory
 from countersign.platform import audit, clock, verify
 from tests.conftest import TestDatabase
@@ -100,22 +103,48 @@ def test_a_page_of_a_timeline_may_hold_one_kind_alone(story: Story, api: Api) ->
 
 
 def test_a_timeline_shows_attachments(story: Story, api: Api, conversation_id: str) -> None:
-    message = api.get(f"/conversations/{conversation_id}")["items"][0]["message"]
-    with story.path.tenant_session() as session:
-        session.add(
-            Attachment(
-                organization_id=story.tenant.organization_id,
-                message_id=message["id"],
-                file_name="photo.jpg",
-                mime_type="image/jpeg",
-                file_url="https://provider.example/photo.jpg",
-            )
-        )
-    (attachment,) = api.get(f"/conversations/{conversation_id}")["items"][0]["message"][
-        "attachments"
-    ]
+    (message,) = story.messages(conversation_id)
+    story.attached(message["id"], status="pending", sha256=None, size_bytes=None)
+    (message,) = story.messages(conversation_id)
+    (attachment,) = message["attachments"]
     assert (attachment["file_name"], attachment["size_bytes"]) == ("photo.jpg", None)
     assert attachment["status"] == "pending"
+    shown = api.get(f"/attachments/{attachment['id']}")
+    where = {"message_id": message["id"], "url": None, "url_expires_at": None}
+    assert shown == {**attachment, **where}
+
+
+def test_a_file_can_be_had_for_five_minutes_and_is_not_shown(
+    story: Story, api: Api, conversation_id: str
+) -> None:
+    (message,) = story.messages(conversation_id)
+    file = api.get(f"/attachments/{story.attached(message['id'], file_name='Größe.svg')}")
+    url = urlsplit(file["url"])
+    assert url.path.endswith(f"files/{story.tenant.organization_id}/{file['sha256']}")
+    asked = parse_qs(url.query)
+    assert asked["X-Amz-Expires"] == ["300"]
+    assert asked["response-content-disposition"] == [
+        "attachment; filename*=UTF-8''Gr%C3%B6%C3%9Fe.svg"
+    ]
+    left = datetime.fromisoformat(file["url_expires_at"]) - datetime.now(UTC)
+    assert timedelta(minutes=4) < left <= timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("content_id", "is_inline"),
+    [("logo@x", True), ("a&b@x", True), ("other@x", False), ("logo", False), (None, False)],
+)
+def test_an_image_is_inline_where_the_html_shows_it(
+    story: Story, api: Api, conversation_id: str, content_id: str | None, is_inline: bool
+) -> None:
+    (message,) = story.messages(conversation_id)
+    html = mail_html.sanitize('<p>See <img src="cid:logo@x"> and <img src="cid:a&amp;b@x"></p>')
+    with story.path.tenant_session() as session:
+        key = story.tenant.organization_id, UUID(message["id"])
+        session.get_one(Message, key).body_html = html
+    story.attached(message["id"], content_id=content_id)
+    (message,) = story.messages(conversation_id)
+    assert [file["is_inline"] for file in message["attachments"]] == [is_inline]
 
 
 def test_an_export_verifies_whatever_was_done(story: Story, api: Api, tmp_path: File) -> None:

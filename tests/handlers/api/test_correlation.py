@@ -48,6 +48,7 @@ def functions(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
         channel_key_secret_id="",
         drafts_queue_url="drafts",
         outbound_queue_url="outbound",
+        attachments_queue_url="attachments",
         relay_queue_url="relay",
     )
     monkeypatch.setattr(ingest, "_ready", lambda: (settings, story.path.outbox))

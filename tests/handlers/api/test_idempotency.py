@@ -154,7 +154,7 @@ class Meanwhile:
 
     def run(self, *requests: Callable[[], Answer]) -> list[Answer]:
         def answer(store: Database, request: Callable[[], Answer]) -> Answer:
-            self._local.access = Access(store, Outbox(store, world.QUEUE_URLS))
+            self._local.access = Access(store, Outbox(store, world.QUEUE_URLS), "messages")
             return request()
 
         with ThreadPoolExecutor(2) as pool:

@@ -6,8 +6,8 @@ import base64
 
 import pytest
 
-from countersign.mail.reading import MOST_BYTES, content, read
-from countersign.platform.errors import Invalid, NotFound
+from countersign.mail.reading import MOST_BYTES, contents, read
+from countersign.platform.errors import Invalid
 
 HEAD = b"From: Ann <ann@example.com>\r\nTo: help@example.org\r\nSubject: Hose\r\n"
 PLAIN = b"Content-Type: text/plain; charset=utf-8\r\n\r\n"
@@ -58,17 +58,14 @@ def test_an_alternative_in_related_in_mixed() -> None:
     )
     assert (logo.content_id, logo.size) == ("logo@x", 5)
     assert (bill.file_name, bill.disposition, bill.content_id) == ("bill.pdf", "attachment", None)
-    assert content(raw, bill.index) == b"%PDF-"
-    assert content(raw, logo.index) == b"\x89PNG\r"
+    assert dict(contents(raw))[bill.index] == b"%PDF-"
+    assert dict(contents(raw))[logo.index] == b"\x89PNG\r"
 
 
-def test_content_of_what_is_no_part_is_not_found() -> None:
+def test_contents_are_those_of_the_parts_and_of_nothing_else() -> None:
     raw = HEAD + multipart("mixed", PLAIN + b"body", PDF)
-    for index in (-1, 0, 2):
-        with pytest.raises(NotFound):
-            content(raw, index)
-    with pytest.raises(NotFound):
-        content(b"", 0)
+    assert list(contents(raw)) == [(part.index, b"%PDF-") for part in read(raw).parts]
+    assert list(contents(b"")) == []
 
 
 def test_texts_with_images_between_them_are_one_body() -> None:
@@ -136,7 +133,7 @@ def test_a_forwarded_mail_is_a_part_and_not_the_body(kind: str) -> None:
     assert mail.text == "See below"
     (part,) = mail.parts
     assert (part.content_type, part.disposition) == (kind, "attachment")
-    assert read(content(raw, part.index)).text == "Long ago"
+    assert read(dict(contents(raw))[part.index]).text == "Long ago"
 
 
 def test_a_digest_holds_mails() -> None:
@@ -233,7 +230,7 @@ def test_a_uuencoded_file_in_a_text_is_a_part() -> None:
     mail = read(raw)
     assert mail.text == "See\nBye\n"
     (part,) = mail.parts
-    assert (part.file_name, part.size, content(raw, part.index)) == ("cat.txt", 3, b"Cat")
+    assert (part.file_name, part.size, dict(contents(raw))[part.index]) == ("cat.txt", 3, b"Cat")
     prose = "We begin 644 now\nbegin 644 x\nnot so\n"
     assert read(HEAD + b"\r\n" + prose.encode()).text == prose
 
@@ -298,13 +295,12 @@ def test_indexes_are_the_same_each_time() -> None:
     raw = HEAD + multipart("mixed", PLAIN + b"body", *files)
     mail = read(raw)
     assert mail == read(raw)
-    assert {part.index: len(content(raw, part.index)) for part in mail.parts} == {
-        part.index: part.size for part in mail.parts
-    }
+    found = [(index, len(content)) for index, content in contents(raw)]
+    assert found == [(part.index, part.size) for part in mail.parts]
 
 
 def test_base64_of_a_mail_in_a_mail() -> None:
     inner = base64.encodebytes(HEAD + b"\r\nInside")
     part = b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n" + inner
     raw = HEAD + multipart("mixed", PLAIN, part)
-    assert read(content(raw, 1)).text == "Inside"
+    assert read(dict(contents(raw))[1]).text == "Inside"

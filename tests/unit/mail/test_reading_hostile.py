@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from countersign.mail.reading import content, read
+from countersign.mail.reading import contents, read
 from countersign.platform.errors import Invalid
 from tests.unit.mail.timing import seconds
 
@@ -35,8 +35,9 @@ def check(raw: bytes) -> None:
         assert not set(" \t\r\n<>,;") & set(address.address.rpartition("@")[2])
     for line in (mail.subject, mail.message_id or "", *mail.references):
         assert not set(line) & set("\r\n\0")
+    found = {index: len(content) for index, content in contents(raw)}
+    assert found == {part.index: part.size for part in mail.parts}
     for part in mail.parts[:20]:
-        assert len(content(raw, part.index)) == part.size
         assert not set(part.file_name or "") & set("/\\\r\n\u202e")
 
 

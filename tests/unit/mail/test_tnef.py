@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from countersign.mail import rtf, tnef
-from countersign.mail.reading import content, read
+from countersign.mail.reading import contents, read
 
 TEXT, RTF, HTML, CODE_PAGE = 0x1000, 0x1009, 0x1013, 0x3FDE
 DATA, NAME, LONG_NAME, MIME_TYPE, CONTENT_ID = 0x3701, 0x3704, 0x3707, 0x370E, 0x3712
@@ -66,8 +66,8 @@ def test_its_files_are_parts_and_it_is_none() -> None:
         5,
     )
     assert (logo.file_name, logo.content_id, logo.disposition) == ("LOGO.PNG", "logo@x", "inline")
-    assert content(raw, bill.index) == b"%PDF-"
-    assert content(raw, logo.index) == b"\x89PNG"
+    assert dict(contents(raw))[bill.index] == b"%PDF-"
+    assert dict(contents(raw))[logo.index] == b"\x89PNG"
 
 
 def test_its_body_is_used_where_there_is_no_other() -> None:

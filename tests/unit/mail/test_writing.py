@@ -433,8 +433,9 @@ def test_what_is_written_is_read_back(letter: Letter) -> None:
         for one, other in zip(found, sent, strict=True):
             # The reader takes away quotes around a name, and blanks that are too many.
             assert _bare(one.name) == _bare(other.name)
-    contents = [reading.content(raw, part.index) for part in mail.parts]
-    assert sorted(contents) == sorted(file.content for file in letter.attachments)
+    assert sorted(content for _, content in reading.contents(raw)) == sorted(
+        file.content for file in letter.attachments
+    )
     assert mail.defects == ()
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from countersign.channels import keys
 from countersign.channels.attempts import Claim
+from countersign.channels.credentials import CallingSettings, credentials
 from countersign.channels.messages import (
     Accepted,
     Outgoing,
@@ -15,19 +16,18 @@ from countersign.channels.messages import (
     Unknown,
     Unreached,
 )
-from countersign.channels.providers import ProviderSettings, provider_module
+from countersign.channels.providers import provider_module
 from countersign.channels.tables import Delivery
 from countersign.platform import secrets
 from countersign.platform.errors import CountersignError, Unauthenticated, Unavailable
 
 
 @dataclass(frozen=True, kw_only=True)
-class SendingSettings(ProviderSettings):
+class SendingSettings(CallingSettings):
     """What a function that sends must know."""
 
     public_url: str
     channel_key_secret_id: str
-    channel_secrets_prefix: str
 
 
 def send(claim: Claim, settings: SendingSettings) -> SendResult:
@@ -54,8 +54,8 @@ def _send_anew(claim: Claim, settings: SendingSettings) -> SendResult:
 
 def _send(claim: Claim, settings: SendingSettings, max_age: float) -> SendResult:
     module = provider_module(claim.channel.provider)
-    outgoing, credentials = _outgoing(claim, settings), _credentials(claim, settings, max_age)
-    return module.send(outgoing, credentials, settings)
+    outgoing = _outgoing(claim, settings)
+    return module.send(outgoing, credentials(claim.channel.id, settings, max_age), settings)
 
 
 def _look_first(claim: Claim, settings: SendingSettings) -> SendResult | None:
@@ -74,12 +74,8 @@ def look_up(claim: Claim, settings: SendingSettings) -> list[str]:
     """The provider's ids of what equals the claimed delivery. Raises `Unavailable`."""
     module = provider_module(claim.channel.provider)
     outgoing = _outgoing(claim, settings)
-    credentials = _credentials(claim, settings, secrets.LIFETIME_SECONDS)
-    return module.look_up(outgoing, credentials, settings, claim.since)
-
-
-def _credentials(claim: Claim, settings: SendingSettings, max_age: float) -> dict[str, str]:
-    return secrets.secret_json(settings.channel_secrets_prefix + str(claim.channel.id), max_age)
+    held = credentials(claim.channel.id, settings)
+    return module.look_up(outgoing, held, settings, claim.since)
 
 
 def _outgoing(claim: Claim, settings: SendingSettings) -> Outgoing:

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from countersign.channels.messages import Consent, InboundMessage
 from countersign.channels.tables import Channel
+from countersign.conversations import attachments
 from countersign.conversations.tables import (
     Attachment,
     Conversation,
@@ -253,18 +254,17 @@ def _wait_for_us(conversation: Conversation, message: Message, now: datetime) ->
 
 
 def _attach(session: TenantSession, message: Message, arrival: Arrival) -> None:
-    """Note the files of a message, which are still to be fetched."""
     files = [
         Attachment(
             file_name=media.url.rsplit("/", 1)[-1], mime_type=media.mime_type, file_url=media.url
         )
         for media in arrival.message.media
     ]
-    if arrival.letter:
-        files += arrival.letter.attachments()
-    for file in files:
-        file.organization_id, file.message_id = message.organization_id, message.id
-    session.add_all(files)
+    letter = arrival.letter
+    if letter:
+        files += letter.attachments()
+    refused = "virus" if letter and letter.silence == "virus" else None
+    attachments.note(session, message, files, arrival.correlation_id, refused)
 
 
 def _heed(session: TenantSession, inbound: InboundMessage) -> None:

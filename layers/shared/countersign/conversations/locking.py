@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 
 from countersign.channels.tables import Delivery
-from countersign.conversations.tables import Conversation
+from countersign.conversations.tables import Conversation, Message
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import NotFound
 
@@ -21,6 +21,15 @@ def lock_of_delivery(session: TenantSession, delivery_id: UUID) -> Conversation:
     """The conversation that a delivery belongs to, locked. Raises `NotFound`."""
     owner = select(Delivery.conversation_id).where(
         Delivery.organization_id == session.organization_id, Delivery.id == delivery_id
+    )
+    found = _of_tenant(session).where(Conversation.id == owner.scalar_subquery())
+    return lock_where(session, found)
+
+
+def lock_of_message(session: TenantSession, message_id: UUID) -> Conversation:
+    """The conversation that a message belongs to, locked. Raises `NotFound`."""
+    owner = select(Message.conversation_id).where(
+        Message.organization_id == session.organization_id, Message.id == message_id
     )
     found = _of_tenant(session).where(Conversation.id == owner.scalar_subquery())
     return lock_where(session, found)

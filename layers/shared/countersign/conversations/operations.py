@@ -75,3 +75,13 @@ def resolve_delivery(call: Call, delivery_id: UUID, body: schemas.Resolve) -> sc
     """
     settled = resolving.resolve(call.session, call.principal, delivery_id, body.outcome, call.now)
     return schemas.Delivery.model_validate(settled)
+
+
+@operations.add("GET", "/v1/attachments/{attachment_id}", "conversations:read", NotFound)
+def read_attachment(call: Call, attachment_id: UUID) -> schemas.AttachmentFile:
+    """Read a file of a message
+
+    `url` gives its bytes for five minutes. It is a download whatever the file claims to be: what
+    strangers send is not to be opened in a page.
+    """
+    return reading.attachment(call.session, attachment_id, call.files_bucket, call.now)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from html import escape
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from sqlalchemy import select
 
 from countersign.channels.tables import Channel, Delivery
-from countersign.conversations import schemas
+from countersign.conversations import attachments, schemas
 from countersign.conversations.tables import Attachment, Conversation, Message
 from countersign.identity.members import Member, members
 from countersign.platform import audit
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import NotFound
+
+URL_SECONDS = 300
+"""How long the address of a file is good: to be followed at once, and not to be passed on."""
 
 
 def show(session: TenantSession, conversation_id: UUID) -> schemas.Conversation:
@@ -75,7 +81,7 @@ def messages(session: TenantSession, ids: Sequence[UUID]) -> dict[UUID, schemas.
         .where(Message.id.in_(ids))
     ).all()
     names = members(session, [message.author_user_id for message, _ in rows])
-    files = _attachments(session, ids)
+    files = _attachments(session, {message.id: message for message, _ in rows})
     return {message.id: _message(message, delivery, names, files) for message, delivery in rows}
 
 
@@ -104,28 +110,57 @@ def _message(
 
 
 def _attachments(
-    session: TenantSession, message_ids: Sequence[UUID]
+    session: TenantSession, messages: Mapping[UUID, Message]
 ) -> dict[UUID, list[schemas.Attachment]]:
     by_message: dict[UUID, list[schemas.Attachment]] = defaultdict(list)
     rows = session.scalars(
         select(Attachment)
         .where(Attachment.organization_id == session.organization_id)
-        .where(Attachment.message_id.in_(message_ids))
+        .where(Attachment.message_id.in_(messages))
         .order_by(Attachment.id)
     )
     for row in rows:
-        by_message[row.message_id].append(
-            schemas.Attachment(
-                id=row.id,
-                file_name=row.file_name,
-                mime_type=row.mime_type,
-                size_bytes=row.size_bytes,
-                content_id=row.content_id,
-                status=row.status,
-                reason=row.reason,
-            )
-        )
+        shown = schemas.Attachment(**_attachment(row, messages[row.message_id]))
+        by_message[row.message_id].append(shown)
     return by_message
+
+
+def _attachment(row: Attachment, message: Message) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "file_name": row.file_name,
+        "mime_type": row.mime_type,
+        "size_bytes": row.size_bytes,
+        "content_id": row.content_id,
+        "is_inline": _is_inline(row.content_id, message.body_html),
+        "status": row.status,
+        "reason": row.reason,
+        "sha256": row.sha256,
+    }
+
+
+def _is_inline(content_id: str | None, html: str | None) -> bool:
+    """Whether the HTML has an image whose address is `cid:` and that id (RFC 2392)."""
+    if not content_id or not html:
+        return False
+    return any(f'"cid:{form}"' in html for form in (escape(content_id), quote(content_id)))
+
+
+def attachment(
+    session: TenantSession, attachment_id: UUID, bucket: str, now: datetime
+) -> schemas.AttachmentFile:
+    """A file of a message, and for five minutes where in `bucket` it is. Raises `NotFound`."""
+    row = session.get(Attachment, (session.organization_id, attachment_id))
+    if row is None:
+        raise NotFound("There is no such attachment here.")
+    message = session.get_one(Message, (session.organization_id, row.message_id))
+    is_there = row.status == "completed"
+    return schemas.AttachmentFile(
+        **_attachment(row, message),
+        message_id=row.message_id,
+        url=attachments.url(row, bucket, URL_SECONDS) if is_there else None,
+        url_expires_at=now + timedelta(seconds=URL_SECONDS) if is_there else None,
+    )
 
 
 def bodies(session: TenantSession, ids: Sequence[UUID]) -> list[audit.Body]:

@@ -68,13 +68,48 @@ class Attachment(Answer):
 
     id: UUID
     file_name: str
-    mime_type: Annotated[str, Field(description="As its sender says; once fetched, as it is.")]
-    size_bytes: Annotated[int | None, Field(description="null until it was fetched.")]
-    content_id: Annotated[str | None, Field(description="What the HTML body calls it by: `cid:`.")]
-    status: Annotated[
-        ProcessingStatus, Field(description="`completed`: it was fetched, and can be read.")
+    mime_type: Annotated[
+        str,
+        Field(description="As its sender says; once `completed`, as its bytes say where they do."),
     ]
-    reason: Annotated[str | None, Field(description="Why it failed.")]
+    size_bytes: Annotated[
+        int | None, Field(description="Of the decoded bytes; null while nobody knows.")
+    ]
+    content_id: Annotated[str | None, Field(description="What the HTML body calls it by: `cid:`.")]
+    is_inline: Annotated[
+        bool, Field(description="The HTML body shows it in its place, as `cid:` + `content_id`.")
+    ]
+    status: Annotated[
+        ProcessingStatus,
+        Field(
+            description="`pending` and `processing`: it is still to be fetched. `completed`: GET "
+            "/v1/attachments/{attachment_id} says where it is. `failed`: it cannot be had."
+        ),
+    ]
+    reason: Annotated[
+        str | None,
+        Field(
+            description="Why it failed, or waits: `gone` (its provider has it no more), "
+            "`too_large`, `unreadable`, `unavailable` (its provider does not answer), `virus`."
+        ),
+    ]
+    sha256: Annotated[
+        str | None, Field(description="Of its bytes, in hex; null until it is `completed`.")
+    ]
+
+
+class AttachmentFile(Attachment):
+    """A file of a message, and where its bytes are."""
+
+    message_id: UUID
+    url: Annotated[
+        str | None,
+        Field(
+            description="Gives the bytes to whoever has it, without a key, as a download; keep it "
+            "to yourself. null unless the file is `completed`."
+        ),
+    ]
+    url_expires_at: Annotated[Instant | None, Field(description="Ask again for a new `url`.")]
 
 
 class Mailbox(Answer):

@@ -32,6 +32,8 @@ class Call:
     session: TenantSession
     principal: Principal
     now: datetime
+    files_bucket: str
+    """Where files of messages lie."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Access:
 
     database: Database
     outbox: Outbox
+    files_bucket: str
 
     def answer(self, declared: Iterable[Operation], event: Event) -> http.Response:
         """The answer to a request of one of the operations that are declared.
@@ -63,9 +66,12 @@ class Access:
             given = operations.arguments(operation, event, path)
             if operation.method == "GET":
                 with self.database.tenant(principal.organization_id) as session:
-                    return _run(operation, Call(session, principal, clock.now()), given)
+                    return _run(operation, self._call(session, principal), given)
             with self.outbox.transaction(principal.organization_id) as session:
-                return _once(operation, Call(session, principal, clock.now()), given, event)
+                return _once(operation, self._call(session, principal), given, event)
+
+    def _call(self, session: TenantSession, principal: Principal) -> Call:
+        return Call(session, principal, clock.now(), self.files_bucket)
 
     def _authenticate(self, event: Event) -> Principal:
         with self.database.system() as session:

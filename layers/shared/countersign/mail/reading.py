@@ -12,7 +12,7 @@ from countersign.mail.leaves import Disposition, Leaf
 from countersign.mail.model import Address, Mail, Part, Report
 from countersign.mail.packed import Packed
 from countersign.mail.structure import Fields, Structure
-from countersign.platform.errors import Invalid, NotFound
+from countersign.platform.errors import Invalid
 
 __all__ = [
     "MOST_BYTES",
@@ -21,7 +21,7 @@ __all__ = [
     "Mail",
     "Part",
     "Report",
-    "content",
+    "contents",
     "read",
 ]
 
@@ -50,12 +50,11 @@ def read(raw: bytes) -> Mail:
     return _Reader(found).mail()
 
 
-def content(raw: bytes, index: int) -> bytes:
-    """The decoded bytes of the part with that index in `read(raw).parts`."""
-    found = _Reader(structure.split(raw)).content(index) if raw.strip() else None
-    if found is None:
-        raise NotFound(f"The mail has no part {index}.")
-    return found
+def contents(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    """The index of each of `read(raw).parts`, and its decoded bytes, one after the other."""
+    if raw.strip():
+        for file in _Reader(structure.split(raw)).files():
+            yield file.part.index, file.content
 
 
 @dataclass(frozen=True)
@@ -120,17 +119,6 @@ class _Reader:
             size = len(file.content)
             part = Part(index, file.content_type, name, disposition, file.content_id, size)
             yield _File(part, file.content)
-
-    def content(self, index: int) -> bytes | None:
-        """One part's bytes; only what is inside another asks for all to be unpacked."""
-        if index >= len(self.leaves):
-            inside = (file.content for file in self.files() if file.part.index == index)
-            return next(inside, None)
-        leaf = self.leaves[index]
-        if index < 0 or leaf.number in self.in_body:
-            return None
-        raw, _ = leaves.content(self.structure, leaf)
-        return None if leaf.is_tnef and Packed().take_tnef(raw) else raw
 
     def _part(self, index: int, leaf: Leaf, size: int) -> Part:
         disposition = leaf.disposition or ("inline" if leaf.content_id else "attachment")

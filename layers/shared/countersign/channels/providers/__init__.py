@@ -90,12 +90,39 @@ class Provider(Protocol):
         Raises `Unavailable` if the provider does not tell.
         """
 
+    def fetch(
+        self,
+        url: str,
+        credentials: Credentials,
+        settings: ProviderSettings,
+        *,
+        most_bytes: int,
+        seconds: float,
+    ) -> bytes:
+        """The bytes of a file that a message of the channel named by `url`.
+
+        Raises `NotFound` for none of its files, `TooLarge`, `Unauthenticated` if `credentials` are
+        refused, and `Unavailable`.
+        """
+
 
 def provider_module(name: str) -> Provider:
     """The provider of that name; raises `NotFound`."""
     if name not in MODULES:
         raise NotFound(f"There is no provider {name}; there are: {', '.join(MODULES)}.")
     return cast(Provider, importlib.import_module(MODULES[name]))
+
+
+def no_files(
+    url: str,
+    credentials: Mapping[str, object],
+    settings: object,
+    *,
+    most_bytes: int,
+    seconds: float,
+) -> bytes:
+    """`fetch` of a provider whose messages bring their files along, or have none."""
+    raise NotFound("Messages of this provider point to no files.")
 
 
 if TYPE_CHECKING:

@@ -39,7 +39,11 @@ from countersign.channels.messages import (
     Unreached,
     WebhookRequest,
 )
-from countersign.channels.providers import Credentials, ProviderSettings
+from countersign.channels.providers import (
+    Credentials,
+    ProviderSettings,
+    no_files,
+)
 from countersign.channels.providers.calls import post
 from countersign.platform import clock
 from countersign.platform.calls import Answer
@@ -53,6 +57,7 @@ ANSWER = ("application/json", '{"status":"accepted"}')
 RESEND_IS_SAFE = True
 MOST_CHARACTERS = MAX_TEXT_CHARACTERS
 OPTED_OUT: frozenset[str] = frozenset()
+fetch = no_files
 
 REPLAY_WINDOW_SECONDS = 300
 _MOST_METADATA_BYTES = 32 * 1024

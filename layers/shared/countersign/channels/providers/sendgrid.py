@@ -33,6 +33,7 @@ from countersign.channels.providers import (
     Credentials,
     ProviderSettings,
     mails,
+    no_files,
     sendgrid_webhooks,
 )
 from countersign.channels.providers.calls import post
@@ -52,6 +53,7 @@ ANSWER = ("text/plain", "")
 RESEND_IS_SAFE = False
 MOST_CHARACTERS = mails.MOST_CHARACTERS
 OPTED_OUT: frozenset[str] = frozenset()
+fetch = no_files
 
 MOST_BYTES = 30 * 1024 * 1024
 REPLAY_WINDOW_SECONDS = 3 * 24 * 3600

@@ -25,7 +25,13 @@ from countersign.channels.messages import (
     Unreached,
     WebhookRequest,
 )
-from countersign.channels.providers import Credentials, ProviderSettings, mails, ses_events
+from countersign.channels.providers import (
+    Credentials,
+    ProviderSettings,
+    mails,
+    no_files,
+    ses_events,
+)
 from countersign.mail.fieldwriting import ascii_address
 from countersign.mail.writing import Letter, write
 from countersign.platform import storage
@@ -43,6 +49,7 @@ ANSWER = ("text/plain", "")
 RESEND_IS_SAFE = False
 MOST_CHARACTERS = mails.MOST_CHARACTERS
 OPTED_OUT: frozenset[str] = frozenset()
+fetch = no_files
 
 MOST_BYTES = 40 * 1024 * 1024
 MOST_RECIPIENTS = 50

@@ -31,7 +31,12 @@ from countersign.channels.messages import (
     Unreached,
     WebhookRequest,
 )
-from countersign.channels.providers import Credentials, ProviderSettings, mails
+from countersign.channels.providers import (
+    Credentials,
+    ProviderSettings,
+    mails,
+    no_files,
+)
 from countersign.channels.providers.smtp_client import Connection, Reply
 from countersign.mail.fieldwriting import ascii_address
 from countersign.mail.writing import Letter, write
@@ -50,6 +55,7 @@ ANSWER = ("text/plain", "")
 RESEND_IS_SAFE = False
 MOST_CHARACTERS = mails.MOST_CHARACTERS
 OPTED_OUT: frozenset[str] = frozenset()
+fetch = no_files
 
 SECONDS = 25.0
 """For one try, of which two fit in a function's time. The standard would wait for ten minutes for

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
 from uuid import UUID
 
 from urllib3 import make_headers
@@ -38,9 +38,9 @@ from countersign.channels.messages import (
     WebhookRequest,
 )
 from countersign.channels.providers import Credentials, ProviderSettings
-from countersign.channels.providers.calls import post
+from countersign.channels.providers.calls import get, post
 from countersign.platform.calls import Answer, call, retry_after
-from countersign.platform.errors import Invalid, Unauthenticated, Unavailable
+from countersign.platform.errors import Invalid, NotFound, Unauthenticated, Unavailable
 
 TYPES: Mapping[ChannelType, str] = {"sms": "", "whatsapp": "whatsapp:"}
 CREDENTIALS = {"account_sid": "AC…", "auth_token": "…"}
@@ -56,6 +56,7 @@ MOST_CHARACTERS = 1600
 _MOST_FIELDS = 1000
 _LOOK_UP_SECONDS = 20.0
 _MOST_PAGE_BYTES = 16 * 1024 * 1024
+_MOST_REDIRECTS = 3
 _WHATSAPP = "whatsapp:"
 _PORTS = {"http": "80", "https": "443"}
 _CHANNEL_FIELDS = (
@@ -256,8 +257,11 @@ def _addresses(delivery: Outgoing) -> tuple[str, str]:
 
 
 def _messages_url(credentials: Credentials, settings: ProviderSettings) -> str:
-    account = credentials["account_sid"]
-    return f"{settings.twilio_api_url}/2010-04-01/Accounts/{account}/Messages.json"
+    return f"{_account_url(credentials, settings)}/Messages.json"
+
+
+def _account_url(credentials: Credentials, settings: ProviderSettings) -> str:
+    return f"{settings.twilio_api_url}/2010-04-01/Accounts/{credentials['account_sid']}"
 
 
 def _authorization(credentials: Credentials) -> dict[str, str]:
@@ -331,3 +335,33 @@ def _page(url: str, credentials: Credentials, deadline: float) -> dict[str, Any]
 
 def _created(message: dict[str, Any]) -> datetime:
     return parsedate_to_datetime(message["date_created"])
+
+
+def fetch(
+    url: str,
+    credentials: Credentials,
+    settings: ProviderSettings,
+    *,
+    most_bytes: int,
+    seconds: float,
+) -> bytes:
+    """A media file of a message: the API asks for credentials and redirects to where it lies.
+
+    Whoever has the auth token can sign any URL, so only the account's own resources are asked for.
+    https://www.twilio.com/docs/messaging/api/media-resource
+    """
+    if not (credentials.get("account_sid") and credentials.get("auth_token")):
+        raise Unavailable("The channel's secret holds no account_sid or no auth_token.")
+    if not url.startswith(_account_url(credentials, settings) + "/"):
+        raise NotFound("The file is not one of the channel's Twilio account.")
+    deadline = time.monotonic() + seconds
+    headers = _authorization(credentials)
+    for _ in range(1 + _MOST_REDIRECTS):
+        left = max(0.1, deadline - time.monotonic())
+        answer = get(url, headers, most_bytes=most_bytes, seconds=left)
+        if answer.ok:
+            return answer.body
+        url, headers = urljoin(url, answer.headers.get("location", "")), {}
+        if not url.startswith(("https://", settings.twilio_api_url + "/")):
+            raise NotFound("Twilio redirects to what is not reached over TLS.")
+    raise Unavailable("Twilio redirects without end.")
