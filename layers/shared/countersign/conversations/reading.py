@@ -101,12 +101,20 @@ def _message(
         quoted_text=message.quoted_text,
         may_have_cut=message.may_have_cut,
         recipients=schemas.MailRecipients(**message.recipients) if message.recipients else None,
+        authentication=authentication(message),
         author=names[message.author_user_id] if message.author_user_id else None,
         sent_at=message.sent_at,
         cancelled_at=message.cancelled_at,
         attachments=files[message.id],
         delivery=schemas.Delivery.model_validate(delivery) if delivery else None,
     )
+
+
+def authentication(message: Message) -> schemas.Authentication | None:
+    """What was found out about the sender of a mail; None for any other message, whose metadata are
+    its sender's own."""
+    found = message.metadata_.get("authentication") if message.raw_key else None
+    return schemas.Authentication.model_validate(found) if found else None
 
 
 def _attachments(

@@ -17,6 +17,7 @@ from countersign.conversations.tables import (
     MessageRole,
 )
 from countersign.identity.members import Member
+from countersign.mail.verdicts import Verdict
 from countersign.platform.columns import ProcessingStatus
 from countersign.platform.schemas import Answer, Body, Instant, Text
 
@@ -128,6 +129,27 @@ class MailRecipients(Answer):
     cc: list[Mailbox]
 
 
+class Authentication(Answer):
+    """What those who took a mail in found out about its sender. Forwarding may break what an honest
+    mail proved."""
+
+    spoofed: Annotated[
+        bool,
+        Field(description="Whether the address that it is from may be somebody else's doing."),
+    ]
+    spf: Annotated[
+        Verdict,
+        Field(
+            description="Whether its domain lets the host send for it. `none`: the domain says "
+            "nothing, or the mail is not signed. `unknown`: nobody has looked, or to no end."
+        ),
+    ]
+    dkim: Annotated[Verdict, Field(description="Whether a domain's signature stands.")]
+    dmarc: Annotated[
+        Verdict, Field(description="Whether one of the two speaks for the domain that it is from.")
+    ]
+
+
 class Delivery(Answer):
     """What becomes of a message of ours."""
 
@@ -174,6 +196,9 @@ class Message(Answer):
         ),
     ]
     recipients: Annotated[MailRecipients | None, Field(description="Of a mail; else null.")]
+    authentication: Annotated[
+        Authentication | None, Field(description="Of a mail that came in; else null.")
+    ]
     author: Annotated[Member | None, Field(description="Who approved or wrote it, if we did.")]
     sent_at: Annotated[Instant, Field(description="When it was written, by its sender's clock.")]
     cancelled_at: Annotated[

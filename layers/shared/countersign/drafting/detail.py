@@ -7,7 +7,7 @@ from uuid import UUID
 
 from countersign.channels.tables import Channel
 from countersign.conversations import reading, recipients
-from countersign.conversations.tables import Conversation
+from countersign.conversations.tables import Conversation, Message
 from countersign.drafting import revision, schemas, timeline
 from countersign.drafting.tables import Draft, DraftAction, DraftClaim
 from countersign.identity.members import members
@@ -21,6 +21,7 @@ def read(session: TenantSession, draft_id: UUID, now: datetime) -> schemas.Draft
     if draft is None:
         raise NotFound("There is no such draft here.")
     conversation = reading.found(session, draft.conversation_id)
+    trigger = session.get_one(Message, (session.organization_id, draft.trigger_message_id))
     is_pending = draft.status == "pending"
     return schemas.Draft(
         id=draft.id,
@@ -32,6 +33,7 @@ def read(session: TenantSession, draft_id: UUID, now: datetime) -> schemas.Draft
         html=draft.suggested_html,
         sources=[schemas.Source.model_validate(source) for source in draft.top_sources],
         recipients=_recipients(session, conversation),
+        authentication=reading.authentication(trigger),
         revision_token=revision.token(session, conversation, draft) if is_pending else None,
         claim=claim(session, draft_id, now) if is_pending else None,
         actions=timeline.actions(session, DraftAction.draft_id == draft_id),

@@ -25,6 +25,8 @@ FEED = """
            jsonb_build_object('id', h.id, 'type', h.type, 'name', h.name) AS channel,
            m.id AS message_id, left(m.body_text, :excerpt) AS message_text,
            length(m.body_text) <= :excerpt AS message_is_whole, m.sent_at AS message_sent_at,
+           CASE WHEN m.raw_key IS NOT NULL THEN m.metadata -> 'authentication' END
+               AS authentication,
            d.id AS draft_id, d.revision AS draft_revision, d.created_at AS draft_created_at,
            left(d.suggested_text, :excerpt) AS draft_text,
            length(d.suggested_text) <= :excerpt AS draft_is_whole,
@@ -105,7 +107,12 @@ def _message(row: Row[Any]) -> schemas.LatestMessage | None:
     if row.message_id is None:
         return None
     excerpt = schemas.Excerpt(text=row.message_text, is_whole=row.message_is_whole)
-    return schemas.LatestMessage(id=row.message_id, excerpt=excerpt, sent_at=row.message_sent_at)
+    return schemas.LatestMessage(
+        id=row.message_id,
+        excerpt=excerpt,
+        authentication=row.authentication,
+        sent_at=row.message_sent_at,
+    )
 
 
 def _draft(row: Row[Any]) -> schemas.PendingDraft | None:

@@ -7,7 +7,13 @@ from uuid import UUID
 
 from pydantic import Field
 
-from countersign.conversations.schemas import Conversation, Delivery, Mailbox, Message
+from countersign.conversations.schemas import (
+    Authentication,
+    Conversation,
+    Delivery,
+    Mailbox,
+    Message,
+)
 from countersign.drafting.tables import ActionType, DraftStatus, RejectionReason, RequestStatus
 from countersign.identity.members import Member
 from countersign.platform.paging import PageQuery
@@ -67,6 +73,7 @@ class LatestMessage(Answer):
 
     id: UUID
     excerpt: Excerpt
+    authentication: Annotated[Authentication | None, Field(description="Of a mail; else null.")]
     sent_at: Instant
 
 
@@ -198,6 +205,13 @@ class Draft(Answer):
     html: str | None
     sources: list[Source]
     recipients: Recipients
+    authentication: Annotated[
+        Authentication | None,
+        Field(
+            description="Of the mail that it answers, whose sender may be forged; null if that is "
+            "no mail."
+        ),
+    ]
     revision_token: Annotated[
         str | None,
         Field(description="What an approval must name; null unless the draft is `pending`."),
