@@ -10,6 +10,7 @@ The caller holds the lock on the conversation's row before it calls anything her
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -23,9 +24,11 @@ from countersign.channels.tables import Channel, Delivery, DeliveryAttempt, Deli
 from countersign.people import directory
 from countersign.platform import outbox
 from countersign.platform.db import TenantSession
-from countersign.platform.errors import Conflict, NotFound
+from countersign.platform.errors import Conflict, Invalid, NotFound
 from countersign.platform.ids import new_id
 
+LARGEST_PAYLOAD_BYTES = 65_536
+"""As much as a JSON column holds."""
 LOOK_UP_AFTER = (timedelta(seconds=20), timedelta(minutes=2), timedelta(minutes=10))
 """When an `unknown` is looked up; before the first, what a provider took may not be listed yet."""
 
@@ -55,8 +58,12 @@ def queue(
 ) -> Delivery:
     """Put something to be sent on the ledger, to go not before a time.
 
-    `payload` is what the provider module sends: "text", and "conversation" (the provider's id).
+    `payload` is what the provider module sends: "text", and "conversation" (the provider's id); of
+    a mail more. Raises `Invalid` for more than a row holds.
     """
+    if len(json.dumps(payload, ensure_ascii=False).encode()) > LARGEST_PAYLOAD_BYTES:
+        wrong = {"where": "body", "what": "Text and recipients are too long together"}
+        raise Invalid("The message is too large for its delivery.", errors=[wrong])
     delivery = Delivery(
         organization_id=session.organization_id,
         id=new_id(),
@@ -139,6 +146,13 @@ def cancel(session: TenantSession, message_id: UUID, reason: str) -> Delivery:
     return delivery
 
 
+def addressees(delivery: Delivery) -> list[str]:
+    """Whom a delivery is for: its recipient first, then whoever else a mail is addressed to. Of a
+    copy alone nothing depends."""
+    named = [one["address"] for one in delivery.payload.get("to", ())]
+    return list(dict.fromkeys([delivery.recipient, *named]))
+
+
 def accept(
     session: TenantSession, delivery: Delivery, provider_message_id: str, now: datetime
 ) -> Delivery | None:
@@ -188,7 +202,7 @@ def apply_status(
     if status.suppress:
         _suppress(session, delivery, status)
     if status.recipient and not _are_same(status.recipient, delivery.recipient):
-        # Of who only got a copy.
+        # Of who got it besides.
         return None
     if status.status in ("failed", "bounced") and not _is_of_newest_try(session, delivery, status):
         return None
@@ -213,9 +227,8 @@ def _suppress(session: TenantSession, delivery: Delivery, status: m.DeliveryStat
     """Note whom not to write to; of whom we did not write to, an event may say what it likes."""
     assert status.suppress
     copied = [one["address"] for one in delivery.payload.get("cc", ())]
-    written_to = [delivery.recipient, *copied]
     told_of = status.recipient or delivery.recipient
-    for address in written_to:
+    for address in (*addressees(delivery), *copied):
         if _are_same(address, told_of):
             directory.suppress(session, address, status.suppress)
 

@@ -17,13 +17,8 @@ from sqlalchemy.dialects.postgresql import insert
 from countersign.channels.messages import Consent, InboundMessage
 from countersign.channels.tables import Channel
 from countersign.conversations import attachments
-from countersign.conversations.tables import (
-    Attachment,
-    Conversation,
-    Message,
-    Participant,
-    ParticipantRole,
-)
+from countersign.conversations.participants import Participation, take_part
+from countersign.conversations.tables import Attachment, Conversation, Message
 from countersign.people import directory
 from countersign.platform import audit
 from countersign.platform.db import TenantSession
@@ -209,40 +204,21 @@ def _introduce(
     )
     for arrival in new:
         conversations[arrival.thread].person_id = people[arrival.message.sender]
-    rows = [
-        _participant(session, conversations[arrival.thread], role, address, name)
+    taking_part = [
+        one
         for arrival in arrivals
         if arrival in new or arrival.letter
-        for role, address, name in _taking_part(arrival)
+        for one in _taking_part(conversations[arrival.thread], arrival)
     ]
-    if rows:
-        once = insert(Participant).on_conflict_do_nothing(constraint="uq_participants_address")
-        session.execute(once, rows)
+    take_part(session, taking_part)
 
 
-def _taking_part(arrival: Arrival) -> Iterator[tuple[ParticipantRole, str, str | None]]:
-    yield "customer", arrival.message.sender, arrival.message.sender_name
+def _taking_part(conversation: Conversation, arrival: Arrival) -> Iterator[Participation]:
+    sender = arrival.message
+    yield Participation(conversation, "customer", sender.sender, sender.sender_name)
     if arrival.letter:
         for address, name in arrival.letter.copied:
-            yield "copied", address, name
-
-
-def _participant(
-    session: TenantSession,
-    conversation: Conversation,
-    role: ParticipantRole,
-    address: str,
-    name: str | None,
-) -> dict[str, Any]:
-    return {
-        "organization_id": session.organization_id,
-        "id": new_id(),
-        "conversation_id": conversation.id,
-        "role": role,
-        "address": address,
-        "name": name,
-        "person_id": conversation.person_id if role == "customer" else None,
-    }
+            yield Participation(conversation, "copied", address, name)
 
 
 def _wait_for_us(conversation: Conversation, message: Message, now: datetime) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from countersign.channels.tables import Channel
 from countersign.conversations import recipients
+from countersign.conversations.outbound import Chosen
+from countersign.conversations.participants import Participation, take_part
 from countersign.conversations.recipients import Recipients
 from countersign.conversations.tables import Conversation, Message
 from countersign.mail.model import first_and_newest
@@ -17,21 +19,31 @@ LONGEST_SUBJECT = 500
 
 
 def address(
-    session: TenantSession, conversation: Conversation, channel: Channel, message: Message
+    session: TenantSession,
+    conversation: Conversation,
+    channel: Channel,
+    message: Message,
+    chosen: Chosen,
 ) -> Recipients:
     """Make a message of ours a mail: set what only mails have; returns whom it goes to.
 
-    Raises `Conflict` if there is nobody whom it may go to.
+    They take part in the conversation from now on. Raises `Conflict` if there is nobody whom it may
+    go to, or somebody who was chosen must not be written to; `Invalid` for who cannot be chosen.
     """
     answered = recipients.answered_message(session, conversation)
-    goes_to = recipients.answering(session, conversation)
+    own = recipients.own_addresses(channel)
+    usual = recipients.answering(session, conversation)
+    goes_to = recipients.choose(usual, chosen.to, chosen.cc, own)
     if not goes_to.to:
         raise Conflict("The mail names nobody to answer to.")
-    suppressed = directory.suppressed(session, goes_to.addresses)
-    if any(one.address in suppressed for one in goes_to.to):
-        raise Conflict("The customer's address is suppressed: it must not be written to.")
-    cc = tuple(one for one in goes_to.cc if one.address not in suppressed)
-    goes_to = Recipients(goes_to.to, cc)
+    goes_to = _permitted(session, goes_to, chosen)
+    people = (*goes_to.to, *goes_to.cc)
+    take_part(
+        session,
+        [Participation(conversation, "copied", one.address, one.name or None) for one in people],
+    )
+    added, left_out = recipients.differences(goes_to, answered, own)
+    message.metadata_ = {"added": added, "left_out": left_out}
     message.subject = _subject(answered.subject if answered else conversation.subject, channel)
     message.external_id = f"{message.id}@{channel.external_id.rpartition('@')[2]}"
     message.reference_ids = _references(answered) if answered else []
@@ -41,6 +53,17 @@ def address(
         **goes_to.as_json(),
     }
     return goes_to
+
+
+def _permitted(session: TenantSession, goes_to: Recipients, chosen: Chosen) -> Recipients:
+    """Those who may be written to. Nobody whom a person chose is left out without a word."""
+    suppressed = directory.suppressed(session, goes_to.addresses)
+    picked = [one.address for one in (*(chosen.to or ()), *(chosen.cc or ()))]
+    if refused := [address for address in picked if address in suppressed]:
+        raise Conflict("Some of the chosen must not be written to.", suppressed=refused)
+    if any(one.address in suppressed for one in goes_to.to):
+        raise Conflict("The customer's address is suppressed: it must not be written to.")
+    return Recipients(goes_to.to, tuple(one for one in goes_to.cc if one.address not in suppressed))
 
 
 def payload(message: Message) -> dict[str, object]:

@@ -5,8 +5,9 @@ Callers hold the lock on the conversation's row.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import Row, select
@@ -17,8 +18,22 @@ from countersign.conversations.tables import Conversation, Message, Notification
 from countersign.people import directory
 from countersign.platform import audit
 from countersign.platform.db import TenantSession
-from countersign.platform.errors import Conflict
+from countersign.platform.errors import Conflict, Invalid
 from countersign.platform.ids import new_id
+
+if TYPE_CHECKING:
+    from countersign.mail.model import Address
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a person chose for a message of ours besides its text; what is None is as usual."""
+
+    to: tuple[Address, ...] | None = None
+    cc: tuple[Address, ...] | None = None
+
+
+AS_USUAL = Chosen()
 
 
 def say(
@@ -28,12 +43,13 @@ def say(
     author: UUID,
     not_before: datetime,
     now: datetime,
+    chosen: Chosen = AS_USUAL,
 ) -> tuple[Message, Delivery]:
     """Add a message of ours, and put its delivery on the ledger.
 
-    Raises `Conflict` if the customer must not be written to.
+    Raises `Conflict` if whom it goes to must not be written to, `Invalid` if they cannot be.
     """
-    if directory.is_suppressed(session, conversation.customer_address):
+    if chosen.to is None and directory.is_suppressed(session, conversation.customer_address):
         raise Conflict("The customer's address is suppressed: it must not be written to.")
     channel = session.get_one(Channel, (session.organization_id, conversation.channel_id))
     message = _add_message(session, conversation, text, author, now)
@@ -43,8 +59,11 @@ def say(
         # Few channels have mail: the others start without it.
         from countersign.conversations import mailing
 
-        recipient = mailing.address(session, conversation, channel, message).to[0].address
+        goes_to = mailing.address(session, conversation, channel, message, chosen)
+        recipient = goes_to.to[0].address
         payload |= mailing.payload(message)
+    else:
+        _check_is_as_usual(chosen)
     session.flush()
     delivery = deliveries.queue(
         session,
@@ -60,6 +79,16 @@ def say(
     conversation.last_message_at = now
     conversation.latest_message_id = message.id
     return message, delivery
+
+
+def _check_is_as_usual(chosen: Chosen) -> None:
+    wrong = [
+        {"where": name, "what": "Only a mail's recipients can be chosen"}
+        for name in ("to", "cc")
+        if getattr(chosen, name) is not None
+    ]
+    if wrong:
+        raise Invalid("The conversation's channel is not one of mail.", errors=wrong)
 
 
 def _add_message(

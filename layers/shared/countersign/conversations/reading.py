@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from countersign.channels.tables import Channel, Delivery
-from countersign.conversations import attachments, schemas
+from countersign.conversations import attachments, recipients, schemas
 from countersign.conversations.tables import Attachment, Conversation, Message
 from countersign.identity.members import Member, members
 from countersign.platform import audit
@@ -100,7 +100,7 @@ def _message(
         html=message.body_html,
         quoted_text=message.quoted_text,
         may_have_cut=message.may_have_cut,
-        recipients=schemas.MailRecipients(**message.recipients) if message.recipients else None,
+        recipients=mail_recipients(message),
         authentication=authentication(message),
         author=names[message.author_user_id] if message.author_user_id else None,
         sent_at=message.sent_at,
@@ -108,6 +108,14 @@ def _message(
         attachments=files[message.id],
         delivery=schemas.Delivery.model_validate(delivery) if delivery else None,
     )
+
+
+def mail_recipients(message: Message) -> schemas.MailRecipients | None:
+    """Whom a mail is from and for; None for any other message."""
+    if not message.recipients:
+        return None
+    differences = {name: message.metadata_.get(name, []) for name in recipients.DIFFERENCES}
+    return schemas.MailRecipients(**message.recipients, **differences)
 
 
 def authentication(message: Message) -> schemas.Authentication | None:
@@ -172,10 +180,13 @@ def attachment(
 
 
 def bodies(session: TenantSession, ids: Sequence[UUID]) -> list[audit.Body]:
-    """The texts of the messages of those ids, as audit events commit to them."""
-    rows = session.execute(
-        select(Message.body_salt, Message.body_text)
+    """The texts of the messages of those ids, and whom mails of ours went to, as audit events
+    commit to them."""
+    found = session.scalars(
+        select(Message)
         .where(Message.organization_id == session.organization_id)
         .where(Message.id.in_(ids))
-    )
-    return [audit.body(salt, text) for salt, text in rows]
+    ).all()
+    texts = [audit.body(message.body_salt, message.body_text) for message in found]
+    mails = [one for one in found if one.direction == "outbound" and one.recipients]
+    return texts + [recipients.body(message) for message in mails]

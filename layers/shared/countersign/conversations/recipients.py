@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,16 @@ from countersign.channels.tables import Channel
 from countersign.conversations.tables import Conversation, Message
 from countersign.mail import replies
 from countersign.mail.model import Address, Mail
+from countersign.platform import audit
 from countersign.platform.db import TenantSession
+from countersign.platform.errors import Invalid
 
 MOST_RECIPIENTS = 50
 """Of one mail of ours: SES takes no more."""
 _MOST_KEPT = 100
+DIFFERENCES = ("added", "left_out")
+"""Of a mail of ours, in its row's metadata: who had no part in the mail that it answers, and who
+had and does not get it."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,39 @@ def _others(
     return tuple(others)
 
 
+def choose(
+    usual: Recipients,
+    to: tuple[Address, ...] | None,
+    cc: tuple[Address, ...] | None,
+    own: Collection[str],
+) -> Recipients:
+    """Those whom a person chose; a kind that they did not choose is as usual.
+
+    Raises `Invalid` for an address of our own, one that is named twice, and for too many.
+    """
+    chosen = {
+        f"{kind}.{index}.address": one.address.lower()
+        for kind, given in (("to", to), ("cc", cc))
+        for index, one in enumerate(given or ())
+    }
+    seen = {one.address.lower() for one in usual.to} if to is None else set()
+    wrong = []
+    for where, address in chosen.items():
+        if replies.without_token(address) in own:
+            wrong.append({"where": where, "what": "An address of this channel itself"})
+        elif address in seen:
+            wrong.append({"where": where, "what": "Gets the mail already"})
+        seen.add(address)
+    if len(seen) > MOST_RECIPIENTS:
+        kind = "cc" if cc else "to"
+        wrong.append({"where": kind, "what": f"More than {MOST_RECIPIENTS} recipients in all"})
+    if wrong:
+        raise Invalid("The mail cannot go to these; see errors.", errors=wrong)
+    room = MOST_RECIPIENTS - len(seen)
+    copied = _others(usual.cc, own, seen)[:room] if cc is None else cc
+    return Recipients(usual.to if to is None else to, copied)
+
+
 def differences(
     recipients: Recipients, answered: Message | None, own: Collection[str]
 ) -> tuple[list[str], list[str]]:
@@ -106,9 +145,39 @@ def differences(
     names = ("sent_by", "reply_to", "to", "cc")
     had = _others(read(one for name in names for one in answered.recipients[name]), own, set())
     added = _without(recipients.addresses, [one.address for one in had])
-    return added, _without([one.address for one in had], recipients.addresses)
+    left_out = _without([one.address for one in had], recipients.addresses)
+    return added, left_out[:_MOST_KEPT]
 
 
 def _without(addresses: Iterable[str], others: Iterable[str]) -> list[str]:
     known = {address.lower() for address in others}
     return [address for address in addresses if address.lower() not in known]
+
+
+def recorded(message: Message) -> dict[str, Any]:
+    """What the record says of whom a message of ours goes to: of a mail how many of each kind, and
+    a commitment to their addresses."""
+    if not message.recipients:
+        return {}
+    named = _named(message)
+    return {
+        "recipients": {kind: len(addresses) for kind, addresses in named.items()},
+        "recipients_commitment": audit.commitment(message.body_salt, _as_text(named)),
+    }
+
+
+def body(message: Message) -> audit.Body:
+    """The text that `recorded` commits to."""
+    return audit.body(message.body_salt, _as_text(_named(message)))
+
+
+def _named(message: Message) -> dict[str, list[str]]:
+    """The addresses of a mail of ours, of each kind."""
+    return {
+        **{kind: [one["address"] for one in message.recipients[kind]] for kind in ("to", "cc")},
+        **{kind: message.metadata_.get(kind, []) for kind in DIFFERENCES},
+    }
+
+
+def _as_text(named: dict[str, list[str]]) -> str:
+    return json.dumps(named, ensure_ascii=False)

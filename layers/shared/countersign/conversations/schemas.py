@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from countersign.channels.deliveries import Resolution
 from countersign.channels.messages import ChannelType
 from countersign.channels.tables import DeliveryState
+from countersign.conversations import outbound
+from countersign.conversations.recipients import MOST_RECIPIENTS
 from countersign.conversations.tables import (
     ConversationKind,
     ConversationStatus,
@@ -17,9 +19,22 @@ from countersign.conversations.tables import (
     MessageRole,
 )
 from countersign.identity.members import Member
+from countersign.mail.model import Address
 from countersign.mail.verdicts import Verdict
 from countersign.platform.columns import ProcessingStatus
+from countersign.platform.errors import Invalid
 from countersign.platform.schemas import Answer, Body, Instant, Text
+
+
+def _mail_address(text: str) -> str:
+    # Few channels have mail: the others start without it.
+    from countersign.mail import fieldwriting
+
+    try:
+        fieldwriting.ascii_address(text)
+    except Invalid:
+        raise ValueError("not a mail address") from None
+    return text.strip()
 
 
 class Channel(Answer):
@@ -127,6 +142,13 @@ class MailRecipients(Answer):
     reply_to: list[Mailbox]
     to: list[Mailbox]
     cc: list[Mailbox]
+    added: Annotated[
+        list[str],
+        Field(description="Of a mail of ours: who had no part in the message that it answers."),
+    ]
+    left_out: Annotated[
+        list[str], Field(description="Those who had, and do not get it; at most 100.")
+    ]
 
 
 class Authentication(Answer):
@@ -217,6 +239,7 @@ class Said(Answer):
         Instant,
         Field(description="It is handed over no earlier, and can be taken back at least so long."),
     ]
+    recipients: Annotated[MailRecipients | None, Field(description="Of a mail; else null.")]
 
 
 class Snooze(Body):
@@ -228,7 +251,53 @@ class Snooze(Body):
     ]
 
 
-class Compose(Body):
+class Recipient(Body):
+    """Someone whom a mail shall go to."""
+
+    name: Annotated[
+        str,
+        Field(max_length=100, pattern=r"^[^\x00-\x1f\x7f]*$", description="As the mail shows it."),
+    ] = ""
+    address: Annotated[
+        str,
+        Field(max_length=254, json_schema_extra={"format": "email"}),
+        AfterValidator(_mail_address),
+    ]
+
+
+Mailboxes = Annotated[list[Recipient], Field(max_length=MOST_RECIPIENTS)]
+
+
+class Addressed(Body):
+    """A message, and whom it shall go to where that is not as usual."""
+
+    to: Annotated[
+        Annotated[Mailboxes, Field(min_length=1)] | None,
+        Field(
+            description="Whom a mail goes to, the first of them being whom its delivery is for. "
+            "null or absent: who wrote, or where they asked for answers. No address of the channel "
+            "itself, nobody twice, and at most 50 with `cc`."
+        ),
+    ] = None
+    cc: Annotated[
+        Mailboxes | None,
+        Field(
+            description="Who gets a copy; none if empty. null or absent: everyone else whom the "
+            "message that it answers was for."
+        ),
+    ] = None
+
+    @property
+    def chosen(self) -> outbound.Chosen:
+        """The same, for `outbound.say`."""
+        to, cc = (
+            None if given is None else tuple(Address(one.name, one.address) for one in given)
+            for given in (self.to, self.cc)
+        )
+        return outbound.Chosen(to, cc)
+
+
+class Compose(Addressed):
     """A message of one's own, without a draft."""
 
     text: Text

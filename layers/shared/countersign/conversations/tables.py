@@ -81,7 +81,9 @@ class Message(Tenant, Table):
     Of a mail, `body_text` is what its author wrote in it, `quoted_text` what they quoted, and
     `may_have_cut` says that the two may not be told apart well; `recipients` holds `sent_by`,
     `reply_to`, `to` and `cc`, each a list of `{"name", "address"}`; `reference_ids` the Message-IDs
-    of what it answers, oldest first; and under `raw_key` the whole of it lies.
+    of what it answers, oldest first; and under `raw_key` the whole of it lies. `metadata` holds the
+    `authentication` of a mail that came in, and of one of ours the addresses that were `added` and
+    `left_out`, compared with the mail that it answers.
 
     An outbound message that was taken back has `cancelled_at`: hidden from the customer's view,
     kept in the record.

@@ -16,7 +16,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from countersign.channels import deliveries, lengths
-from countersign.conversations import locking, outbound
+from countersign.conversations import locking, outbound, reading, recipients
+from countersign.conversations.outbound import AS_USUAL, Chosen
+from countersign.conversations.schemas import MailRecipients
 from countersign.conversations.tables import Conversation
 from countersign.drafting import overtaking, requests, revision
 from countersign.drafting.diff import Operations, diff
@@ -53,6 +55,7 @@ class Approved:
     message_id: UUID
     delivery_id: UUID
     undo_until: datetime
+    recipients: MailRecipients | None
 
 
 def approve(
@@ -63,8 +66,9 @@ def approve(
     final_text: str | None,
     notes: str | None,
     now: datetime,
+    chosen: Chosen = AS_USUAL,
 ) -> Approved:
-    """Countersign a draft as it was seen, or with a text of one's own.
+    """Countersign a draft as it was seen, or with a text or recipients of one's own.
 
     `seen` is the revision token. Raises `Stale` if what was seen has changed, `Conflict` if the
     draft is not pending or another person has claimed it, `NotFound`, `Invalid`, `Forbidden`.
@@ -79,7 +83,9 @@ def approve(
     lengths.check(session, conversation.channel_id, text, "final_text")
     until = undo_until(session, now)
     with correlated(requests.correlation_id(session, draft)):
-        message, delivery = outbound.say(session, conversation, text, principal.person, until, now)
+        message, delivery = outbound.say(
+            session, conversation, text, principal.person, until, now, chosen
+        )
     action = _act(session, principal, draft, "approve" if text == draft.suggested_text else "edit")
     action.final_text, action.message_id, action.notes = text, message.id, notes
     action.diff_json = _difference(draft.suggested_text, text)
@@ -94,10 +100,12 @@ def approve(
         "message_id": str(message.id),
         "delivery_id": str(delivery.id),
         "body_commitment": audit.commitment(message.body_salt, text),
+        **recipients.recorded(message),
     }
     type_ = "draft.approved" if action.type == "approve" else "draft.edited"
     audit.append(session, conversation.id, [audit.Event(type_, principal.actor, data)], now)
-    return Approved(action.id, action.type, message.id, delivery.id, until)
+    goes_to = reading.mail_recipients(message)
+    return Approved(action.id, action.type, message.id, delivery.id, until, goes_to)
 
 
 def reject(

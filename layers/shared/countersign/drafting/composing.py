@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select
 
 from countersign.channels import deliveries, lengths
-from countersign.conversations import locking, outbound
+from countersign.conversations import locking, outbound, reading, recipients
+from countersign.conversations.outbound import AS_USUAL, Chosen
 from countersign.conversations.schemas import Said
 from countersign.conversations.tables import Conversation, Message
 from countersign.drafting import approvals, overtaking, requests
@@ -26,12 +27,13 @@ def compose(
     text: str,
     seen: UUID | None,
     now: datetime,
+    chosen: Chosen = AS_USUAL,
 ) -> Said:
     """Send a person's own words; what was pending or being drafted is superseded.
 
     `seen` is the latest message that they saw. Raises `Stale` if another has come since,
-    `Invalid` for a text that its channel does not take, `Conflict`, `NotFound`, `Forbidden` for a
-    key without a person.
+    `Invalid` for a text or recipients that its channel does not take, `Conflict`, `NotFound`,
+    `Forbidden` for a key without a person.
     """
     author = principal.person
     conversation = locking.lock(session, conversation_id)
@@ -39,17 +41,23 @@ def compose(
         raise Stale("There are newer messages than you have seen.", changed=["last_message"])
     lengths.check(session, conversation.channel_id, text, "text")
     undo_until = approvals.undo_until(session, now)
-    message, delivery = outbound.say(session, conversation, text, author, undo_until, now)
+    message, delivery = outbound.say(session, conversation, text, author, undo_until, now, chosen)
     data = {
         "message_id": str(message.id),
         "delivery_id": str(delivery.id),
         "api_key_id": str(principal.api_key_id),
         "body_commitment": audit.commitment(message.body_salt, text),
+        **recipients.recorded(message),
     }
     composed = audit.Event("message.composed", principal.actor, data)
     answered = overtaking.answered(session, conversation)
     audit.append(session, conversation.id, [composed, *answered], now)
-    return Said(message_id=message.id, delivery_id=delivery.id, undo_until=undo_until)
+    return Said(
+        message_id=message.id,
+        delivery_id=delivery.id,
+        undo_until=undo_until,
+        recipients=reading.mail_recipients(message),
+    )
 
 
 def take_back(

@@ -68,11 +68,19 @@ def compose_message(call: Call, conversation_id: UUID, body: Compose) -> Said:
     """Send a message of one's own
 
     Needs a key that is bound to a person. A pending draft is superseded, and so is one that is
-    being written. 409: the customer must not be written to, or there are newer messages than
-    `after_message_id`. 422, too: the text is longer than its channel takes.
+    being written. 409: whom it goes to must not be written to (those of them whom one chose are in
+    `suppressed`), or there are newer messages than `after_message_id`. 422, too: the text is longer
+    than its channel takes, `to` or `cc` where the channel is not one of mail, or an address in them
+    that is the channel's own or gets the mail already.
     """
     return composing.compose(
-        call.session, call.principal, conversation_id, body.text, body.after_message_id, call.now
+        call.session,
+        call.principal,
+        conversation_id,
+        body.text,
+        body.after_message_id,
+        call.now,
+        body.chosen,
     )
 
 
@@ -150,7 +158,9 @@ def approve_draft(call: Call, draft_id: UUID, body: schemas.Approve) -> schemas.
     The reply goes out after the organization's undo window. 409 `stale`: since the draft was shown,
     what `changed` lists has changed: `text`, `last_message`, `recipients`, `sources`. 409
     `conflict`: it is not pending (`draft_status`), is claimed by somebody else (`claimed_by`), or
-    the customer must not be written to. 422, too: the text is longer than its channel takes.
+    whom it goes to must not be written to (those of them whom one chose are in `suppressed`). 422,
+    too: the text is longer than its channel takes, `to` or `cc` where the channel is not one of
+    mail, or an address in them that is the channel's own or gets the mail already.
     """
     approved = approvals.approve(
         call.session,
@@ -160,6 +170,7 @@ def approve_draft(call: Call, draft_id: UUID, body: schemas.Approve) -> schemas.
         body.final_text,
         body.notes,
         call.now,
+        body.chosen,
     )
     return schemas.Approval.model_validate(approved)
 

@@ -8,10 +8,12 @@ from uuid import UUID
 from pydantic import Field
 
 from countersign.conversations.schemas import (
+    Addressed,
     Authentication,
     Conversation,
     Delivery,
     Mailbox,
+    MailRecipients,
     Message,
 )
 from countersign.drafting.tables import ActionType, DraftStatus, RejectionReason, RequestStatus
@@ -223,8 +225,8 @@ class Draft(Answer):
     created_at: Instant
 
 
-class Approve(Body):
-    """A draft as it was seen, to be sent as it is or with a text of one's own."""
+class Approve(Addressed):
+    """A draft as it was seen, to be sent as it is, or with a text or recipients of one's own."""
 
     revision_token: Annotated[
         str,
@@ -253,6 +255,7 @@ class Approval(Answer):
         Instant,
         Field(description="It is handed over no earlier, and can be taken back at least so long."),
     ]
+    recipients: Annotated[MailRecipients | None, Field(description="Of a mail; else null.")]
 
 
 class Reject(Body):
