@@ -55,6 +55,8 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "422"]
 """
 UNSAID_OF_ANY = (
     "GET /v1/feed",
+    "GET /v1/suppressions",
+    "POST /v1/suppressions",
     "PUT /v1/conversations/{conversation_id}/snooze",
     "POST /v1/conversations/{conversation_id}/messages",
     "POST /v1/drafts/{draft_id}/approval",

@@ -219,12 +219,14 @@ class Story:
         """An id of each kind, of things that exist: two conversations, one with a reply queued."""
         _, made = self.approved()
         item = self.drafted("Another question", conversation="c2")
+        suppressed = self.api.post("/suppressions", {"address": "gone@example.com"})
         return {
             "attachment_id": self.attached(item["latest_inbound_message"]["id"]),
             "conversation_id": item["conversation"]["id"],
             "draft_id": item["draft"]["id"],
             "message_id": made["message_id"],
             "delivery_id": made["delivery_id"],
+            "suppression_id": suppressed["id"],
         }
 
     def attached(self, message_id: str, **values: Any) -> str:

@@ -9,6 +9,7 @@ from pydantic import RootModel
 
 from countersign.conversations import operations as conversations
 from countersign.drafting import operations as drafts
+from countersign.people import operations as people
 from countersign.platform.operations import Operation, Operations
 
 documents = Operations("Documents")
@@ -32,6 +33,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *drafts.operations,
     *drafts.conversations,
     *conversations.operations,
+    *people.operations,
     *documents,
 )
 TITLE = "Countersign"
@@ -45,7 +47,7 @@ What belongs to another organization is not found.
 
 **Trying again.** PUT and DELETE may be repeated; a DELETE of an approval or rejection may if it
 names the decision by `action_id`: without it, it takes back whichever stands, and where none does
-the answer is 409. A POST with an `Idempotency-Key` takes effect once: the same request with the
+the answer is 409. A suppression that was lifted is not found any more. A POST with an `Idempotency-Key` takes effect once: the same request with the
 same key gets the same answer again (`Idempotent-Replayed: true`), another request with it gets
 422. A request that failed may be tried again with its key. Keys are remembered for two days.
 

@@ -18,14 +18,10 @@ from countersign.conversations.schemas import (
 )
 from countersign.drafting.tables import ActionType, DraftStatus, RejectionReason, RequestStatus
 from countersign.identity.members import Member
-from countersign.platform.paging import PageQuery
+from countersign.platform.paging import NextCursor, PageQuery
 from countersign.platform.schemas import Answer, Body, Instant, Notes, Query, Text
 
 EXCERPT_CHARACTERS = 500
-
-NextCursor = Annotated[
-    str | None, Field(description="`cursor` of the next page; null after the last.")
-]
 
 
 class Excerpt(Answer):

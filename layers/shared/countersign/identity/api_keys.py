@@ -25,7 +25,13 @@ from countersign.platform.db import TenantSession
 from countersign.platform.errors import Forbidden, Invalid, Unauthenticated
 from countersign.platform.ids import new_id
 
-Scope = Literal["conversations:read", "conversations:write", "drafts:approve"]
+Scope = Literal[
+    "conversations:read",
+    "conversations:write",
+    "drafts:approve",
+    "suppressions:read",
+    "suppressions:write",
+]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 _KEY = re.compile(r"Bearer cs_([0-9a-f]{32})_([\w-]{20,100})", re.ASCII)

@@ -39,14 +39,14 @@ def people_at(session: TenantSession, names: Mapping[str, str | None]) -> dict[s
     # One command may meet a row once, so what is one person's must be one here already.
     people: dict[str, str | None] = {}
     for address, name in sorted(names.items()):
-        people[_known_as(address)] = people.get(_known_as(address)) or name
+        people[known_as(address)] = people.get(known_as(address)) or name
     found: dict[str, UUID] = {}
     for column, same_kind in groupby(sorted(people, key=kind_of), key=kind_of):
         found |= _known_by(session, column, {address: people[address] for address in same_kind})
-    return {address: found[_known_as(address)] for address in names}
+    return {address: found[known_as(address)] for address in names}
 
 
-def _known_as(address: str) -> str:
+def known_as(address: str) -> str:
     """What an address is filed under; an e-mail address is the same whatever its case."""
     address = bare(address)
     return address.lower() if kind_of(address) == "email" else address
@@ -69,7 +69,17 @@ def _known_by(
         }
         for address, name in names.items()
     ]
-    return {_known_as(address): id_ for id_, address in session.execute(known, rows)}
+    return {known_as(address): id_ for id_, address in session.execute(known, rows)}
+
+
+def person_at(session: TenantSession, address: str) -> UUID | None:
+    """The id of the person who is known by an address, if one is."""
+    column = getattr(Person, kind_of(known_as(address)))
+    return session.scalar(
+        select(Person.id)
+        .where(Person.organization_id == session.organization_id)
+        .where(column == known_as(address))
+    )
 
 
 def is_suppressed(session: TenantSession, address: str) -> bool:
@@ -79,25 +89,27 @@ def is_suppressed(session: TenantSession, address: str) -> bool:
 
 def suppressed(session: TenantSession, addresses: Collection[str]) -> set[str]:
     """Those of `addresses` that must not be written to."""
-    known_as = {address: _known_as(address) for address in addresses}
+    filed = {address: known_as(address) for address in addresses}
     found = session.scalars(
         select(Suppression.address)
         .where(Suppression.organization_id == session.organization_id)
-        .where(Suppression.address.in_(set(known_as.values())))
+        .where(Suppression.address.in_(set(filed.values())))
     )
     rows = {row.lower() for row in found}
-    return {address for address in addresses if known_as[address].lower() in rows}
+    return {address for address in addresses if filed[address].lower() in rows}
 
 
-def suppress(session: TenantSession, address: str, reason: str) -> None:
-    """Note that `address` must not be written to; the first reason stays."""
+def suppress(session: TenantSession, address: str, reason: str) -> bool:
+    """Note that `address` must not be written to; the first reason stays. Returns whether it is
+    news."""
     row = insert(Suppression).values(
         organization_id=session.organization_id,
         id=new_id(),
-        address=_known_as(address),
+        address=known_as(address),
         reason=reason,
     )
-    session.execute(row.on_conflict_do_nothing(constraint="uq_suppressions_address"))
+    once = row.on_conflict_do_nothing(constraint="uq_suppressions_address")
+    return session.scalar(once.returning(Suppression.id)) is not None
 
 
 def opt_in(session: TenantSession, address: str) -> None:
@@ -105,6 +117,6 @@ def opt_in(session: TenantSession, address: str) -> None:
     session.execute(
         delete(Suppression)
         .where(Suppression.organization_id == session.organization_id)
-        .where(Suppression.address == _known_as(address))
+        .where(Suppression.address == known_as(address))
         .where(Suppression.reason == OPTED_OUT)
     )

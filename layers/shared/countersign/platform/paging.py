@@ -24,6 +24,10 @@ Cursor = Annotated[
     Field(max_length=200, description="`next_cursor` of the page before; absent for the first."),
 ]
 
+NextCursor = Annotated[
+    str | None, Field(description="`cursor` of the next page; null after the last.")
+]
+
 
 class Position(NamedTuple):
     """Where a page ends: the moment and the id of its last row."""
