@@ -563,7 +563,7 @@ ALTER TABLE ONLY public.people FORCE ROW LEVEL SECURITY;
 CREATE TABLE public.suppressions (
     organization_id uuid NOT NULL,
     id uuid NOT NULL,
-    address public.citext NOT NULL,
+    address text NOT NULL,
     reason text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );

@@ -34,7 +34,7 @@ def upgrade() -> None:
         CREATE TABLE suppressions (
             organization_id uuid NOT NULL REFERENCES organizations (id),
             id uuid NOT NULL,
-            address citext NOT NULL,
+            address text NOT NULL,
             reason text NOT NULL,
             created_at timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (organization_id, id),

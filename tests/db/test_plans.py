@@ -10,7 +10,9 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from countersign.platform import checkpoints, clock, storage
+from countersign.people import directory, suppressions
+from countersign.people.schemas import SuppressionsQuery
+from countersign.platform import checkpoints, clock, paging, storage
 from countersign.platform.db import Database
 from countersign.platform.outbox import Outbox
 from tests import world
@@ -95,3 +97,47 @@ def test_what_a_day_has_cost_is_read_from_an_index_alone(
     with plans(database.app_rw, "model_usage") as found:
         path.draft()
     assert "Index Only Scan using ix_model_usage_organization_id_created_at" in found[0]
+
+
+def fill_suppressions(path: Path, database: TestDatabase) -> None:
+    """Half of them the tenant's, half another's."""
+    other = world.add_tenant(database, "other")
+    rows = f"""
+        (organization_id, id, address, reason)
+        SELECT organization_id, gen_random_uuid(), number || '@example.com', 'bounced'
+        FROM generate_series(1, 10000) AS number,
+             unnest(ARRAY['{path.tenant.organization_id}', '{other.organization_id}']::uuid[])
+             AS organization_id
+    """
+    fill(database, "suppressions", rows)
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        ({"cursor": paging.encode(paging.LAST)}, "Index Scan Backward using suppressions_pkey"),
+        ({"address": "500@example.com"}, "using uq_suppressions_address"),
+    ],
+)
+def test_suppressions_are_read_from_the_cursor_on_or_by_address(
+    path: Path, database: TestDatabase, query: dict[str, Any], index: str
+) -> None:
+    fill_suppressions(path, database)
+    asked = SuppressionsQuery(limit=50, **query)
+    with plans(database.app_rw, "suppressions") as found, path.tenant_session() as session:
+        suppressions.read(session, asked)
+    assert index in found[0]
+    if "cursor" in query:
+        assert "Sort" not in found[0]
+
+
+def test_whether_addresses_are_suppressed_is_asked_of_an_index(
+    path: Path, database: TestDatabase
+) -> None:
+    fill_suppressions(path, database)
+    asked = ["Ada@example.com", "500@Example.com", "+15550100001"]
+    with plans(database.app_rw, "suppressions") as found, path.tenant_session() as session:
+        assert directory.suppressed(session, asked) == {"500@Example.com"}
+    assert "uq_suppressions_address" in found[0]
+    (condition,) = (line for line in found[0].splitlines() if "Index Cond" in line)
+    assert "address" in condition

@@ -47,9 +47,10 @@ What belongs to another organization is not found.
 
 **Trying again.** PUT and DELETE may be repeated; a DELETE of an approval or rejection may if it
 names the decision by `action_id`: without it, it takes back whichever stands, and where none does
-the answer is 409. A suppression that was lifted is not found any more. A POST with an `Idempotency-Key` takes effect once: the same request with the
-same key gets the same answer again (`Idempotent-Replayed: true`), another request with it gets
-422. A request that failed may be tried again with its key. Keys are remembered for two days.
+the answer is 409. A suppression that was lifted is not found any more. A POST with an
+`Idempotency-Key` takes effect once: the same request with the same key gets the same answer again
+(`Idempotent-Replayed: true`), another request with it gets 422. A request that failed may be tried
+again with its key. Keys are remembered for two days.
 
 **Pages.** A list gives `next_cursor`; send it as `cursor`, with the same other parameters.
 

@@ -95,8 +95,8 @@ def suppressed(session: TenantSession, addresses: Collection[str]) -> set[str]:
         .where(Suppression.organization_id == session.organization_id)
         .where(Suppression.address.in_(set(filed.values())))
     )
-    rows = {row.lower() for row in found}
-    return {address for address in addresses if filed[address].lower() in rows}
+    rows = set(found)
+    return {address for address in addresses if filed[address] in rows}
 
 
 def suppress(session: TenantSession, address: str, reason: str) -> bool:

@@ -16,8 +16,8 @@ Address = Annotated[
         min_length=1,
         max_length=320,
         pattern=r"^[^\s\x00-\x1f\x7f]+$",
-        description="A mail address, a telephone number (E.164), or what else a channel writes to; "
-        "in whatever case.",
+        description="A mail address, in whatever case, a telephone number (E.164), or what else a "
+        "channel writes to.",
     ),
 ]
 
