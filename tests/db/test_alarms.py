@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
@@ -27,6 +28,12 @@ ALARMS = {
     for name, alarm in template.of_type(APPLICATION, "AWS::CloudWatch::Alarm").items()
 }
 OURS = "Countersign"
+# The metrics of our own that CloudWatch takes from lines of a log, by name.
+FILTERED = {
+    made["MetricName"]: (made, one["Properties"])
+    for one in template.of_type(APPLICATION, "AWS::Logs::MetricFilter").values()
+    for made in one["Properties"]["MetricTransformations"]
+}
 QUEUE = "AWS::SQS::Queue"
 # What AWS measures, and of which kind of resource: the dimension and what gives its value.
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
@@ -79,7 +86,13 @@ LEADS_TO: dict[str, tuple[str, Callable[[Path, pytest.MonkeyPatch], None]]] = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name, of in ALARMS.items() if of["Namespace"] == OURS])
+def of_our_own(*, filtered: bool) -> list[str]:
+    """The alarms on metrics of our own: those taken from a log, or those that functions write."""
+    ours = [name for name, alarm in ALARMS.items() if alarm["Namespace"] == OURS]
+    return [name for name in ours if (ALARMS[name]["MetricName"] in FILTERED) == filtered]
+
+
+@pytest.mark.parametrize("name", of_our_own(filtered=False))
 def test_an_alarm_of_our_own_is_on_what_the_function_writes(
     name: str,
     database: TestDatabase,
@@ -122,6 +135,57 @@ def metrics(output: str, name: str) -> list[dict[str, Any]]:
         for described in line["_aws"]["CloudWatchMetrics"]
         if name in [metric["Name"] for metric in described["Metrics"]]
     ]
+
+
+WEBHOOK, API = "POST /webhooks/{channel_key}", "ANY /v1/{proxy+}"
+# Of each metric that is taken from the access log: requests that count, and that do not.
+COUNTS: dict[str, tuple[list[dict[str, str]], list[dict[str, str]]]] = {
+    "TooLargeWebhooks": (
+        [
+            {"status": "413", "routeKey": WEBHOOK},
+            # The gateway may refuse a body before it knows the route.
+            {"status": "413", "routeKey": "-"},
+        ],
+        [{"status": "413", "routeKey": API}, {"status": "200", "routeKey": WEBHOOK}],
+    )
+}
+
+
+@pytest.mark.parametrize("name", of_our_own(filtered=True))
+def test_an_alarm_on_a_log_is_on_lines_that_are_written_there(name: str) -> None:
+    made, filter_ = FILTERED[ALARMS[name]["MetricName"]]
+    assert (made["MetricNamespace"], made["MetricValue"]) == (OURS, "1")
+    assert "Dimensions" not in ALARMS[name]
+    written = APPLICATION["Resources"]["Api"]["Properties"]["AccessLogSettings"]
+    assert written["DestinationArn"] == {"Fn::GetAtt": [filter_["LogGroupName"]["Ref"], "Arn"]}
+    counted, others = COUNTS[made["MetricName"]]
+    for context in counted:
+        assert matches(filter_["FilterPattern"], access_line(written["Format"], context))
+    for context in others:
+        assert not matches(filter_["FilterPattern"], access_line(written["Format"], context))
+    assert not matches(filter_["FilterPattern"], {"level": "INFO", "status": "413"})
+
+
+def access_line(form: str, context: Mapping[str, str]) -> dict[str, str]:
+    """A line of the access log, as the gateway fills in its format."""
+    line = re.sub(r"\$context\.([\w.]+)", lambda match: context.get(match[1], "-"), form)
+    found: dict[str, str] = json.loads(line)
+    return found
+
+
+def matches(pattern: str, line: Mapping[str, str]) -> bool:
+    """Whether a filter pattern of terms for texts, joined by `&&`, is true of a line in JSON.
+
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/matching-terms-json-log-events.html
+    """
+    terms = re.fullmatch(r"\{ (\(.+\)) \}", pattern)
+    assert terms
+    for term in terms[1].split(" && "):
+        said = re.fullmatch(r'\(\$\.(\w+) (=|!=) "([^"]*)"\)', term)
+        assert said
+        if said[1] not in line or fnmatchcase(line[said[1]], said[3]) != (said[2] == "="):
+            return False
+    return True
 
 
 def test_the_runbook_has_an_entry_for_each_alarm_and_for_no_other() -> None:

@@ -145,7 +145,11 @@ def test_every_queue_and_function_has_its_alarms() -> None:
         f"{queue}{what}Alarm" for queue in QUEUES for what in ("DeadLetters", "OldestMessage")
     }
     wanted |= {f"{function}ErrorsAlarm" for function in functions}
-    assert set(alarms) == wanted | {"UnknownSendsAlarm", "ApiErrorsAlarm"}
+    assert set(alarms) == wanted | {
+        "UnknownSendsAlarm",
+        "TooLargeWebhooksAlarm",
+        "ApiErrorsAlarm",
+    }
     for alarm in alarms.values():
         assert alarm["Properties"]["AlarmActions"] == [{"Ref": "AlarmTopic"}]
 
