@@ -16,17 +16,15 @@ CREATE FUNCTION public.find_api_key(key_id uuid) RETURNS TABLE(organization_id u
             WHERE k.id = key_id
         $$;
 
-CREATE FUNCTION public.find_mail_channel(addresses text[]) RETURNS TABLE(organization_id uuid, id uuid, provider text)
+CREATE FUNCTION public.find_mail_channels(addresses text[]) RETURNS TABLE(address text, organization_id uuid, id uuid)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
     AS $$
-            SELECT c.organization_id, c.id, c.provider
-            FROM unnest(addresses) WITH ORDINALITY AS a (address, place)
+            SELECT a.address, c.organization_id, c.id
+            FROM unnest(addresses) AS a (address)
             JOIN public.channels c
                 ON c.inbound_address = a.address::public.citext
                 OR (c.type = 'email' AND lower(c.external_id) = lower(a.address))
-            ORDER BY a.place
-            LIMIT 1
         $$;
 
 CREATE FUNCTION public.is_small(value jsonb) RETURNS boolean
@@ -1268,8 +1266,8 @@ GRANT USAGE ON SCHEMA public TO app_system;
 REVOKE ALL ON FUNCTION public.find_api_key(key_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.find_api_key(key_id uuid) TO app_rw;
 
-REVOKE ALL ON FUNCTION public.find_mail_channel(addresses text[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.find_mail_channel(addresses text[]) TO app_rw;
+REVOKE ALL ON FUNCTION public.find_mail_channels(addresses text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_mail_channels(addresses text[]) TO app_rw;
 
 GRANT SELECT ON TABLE public.api_keys TO app_rw;
 

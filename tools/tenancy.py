@@ -33,7 +33,7 @@ SYSTEM = {
 NOT_FOR_ANALYTICS = {"api_keys", "idempotency_keys", "outbox"}
 APPEND_ONLY = {"audit_events"}
 # What must be found before a tenant is known.
-SECURITY_DEFINERS = {"find_api_key", "find_mail_channel"}
+SECURITY_DEFINERS = {"find_api_key", "find_mail_channels"}
 # Columns that name something of several tables, or something outside.
 POINTS_ANYWHERE = {"audit_events.stream_id", "model_usage.subject_id"}
 # What is looked up across tenants: by the sweepers, before a tenant is known, or for a user.

@@ -109,22 +109,20 @@ def upgrade() -> None:
     """)
     protect("channels", write="INSERT, UPDATE")
     op.execute("""
-        CREATE FUNCTION find_mail_channel(addresses text[]) RETURNS TABLE (
+        CREATE FUNCTION find_mail_channels(addresses text[]) RETURNS TABLE (
+            address text,
             organization_id uuid,
-            id uuid,
-            provider text
+            id uuid
         )
         LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-            SELECT c.organization_id, c.id, c.provider
-            FROM unnest(addresses) WITH ORDINALITY AS a (address, place)
+            SELECT a.address, c.organization_id, c.id
+            FROM unnest(addresses) AS a (address)
             JOIN public.channels c
                 ON c.inbound_address = a.address::public.citext
                 OR (c.type = 'email' AND lower(c.external_id) = lower(a.address))
-            ORDER BY a.place
-            LIMIT 1
         $$;
-        REVOKE ALL ON FUNCTION find_mail_channel FROM PUBLIC;
-        GRANT EXECUTE ON FUNCTION find_mail_channel TO app_rw;
+        REVOKE ALL ON FUNCTION find_mail_channels FROM PUBLIC;
+        GRANT EXECUTE ON FUNCTION find_mail_channels TO app_rw;
     """)
     protect("webhook_deliveries", write="INSERT")
     protect("deliveries", write="INSERT, UPDATE")
@@ -133,6 +131,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("""
-        DROP FUNCTION find_mail_channel;
+        DROP FUNCTION find_mail_channels;
         DROP TABLE delivery_attempts, deliveries, webhook_deliveries, channels;
     """)

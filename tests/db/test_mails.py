@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select, update
@@ -14,13 +15,17 @@ from countersign.channels.keys import ChannelKey
 from countersign.channels.tables import Channel, Delivery, DeliveryAttempt, WebhookDelivery
 from countersign.conversations import recipients
 from countersign.conversations.tables import Attachment, Conversation, Message, Participant
+from countersign.drafting import effects
 from countersign.drafting.batches import ingest
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.mail import replies
+from countersign.platform import storage
+from countersign.platform.db import TenantSession
 from countersign.platform.ids import new_id
 from tests import world
+from tests.conftest import TestDatabase
 from tests.mailbox import KEY, SUPPORT, Mailbox, mailbox, stored
-from tests.world import memory_queues
+from tests.world import Tenant, memory_queues
 
 __all__ = ["mailbox", "memory_queues", "stored"]
 
@@ -220,13 +225,164 @@ def test_a_mail_that_ses_took_in_finds_its_channel_by_its_address(
     assert stored["messages", message.raw_key] == stored["incoming", "ses/1"]
 
 
+def add_mail_channel(database: TestDatabase, tenant: Tenant, address: str) -> UUID:
+    with database.app_rw.tenant(tenant.organization_id) as session:
+        channel = Channel(
+            organization_id=tenant.organization_id,
+            id=new_id(),
+            type="email",
+            provider="smtp",
+            external_id=address,
+            name="Mail",
+        )
+        session.add(channel)
+    return channel.id
+
+
+def brought_to(*addresses: str) -> dict[str, Any]:
+    """What SES tells of a mail: whom it was brought to, hidden copies among them."""
+    return {**RECEIVED, "receipt": {**RECEIVED["receipt"], "recipients": list(addresses)}}
+
+
+def messages_of(database: TestDatabase, tenant: Tenant) -> list[Message]:
+    with database.app_rw.tenant(tenant.organization_id) as session:
+        return list(session.scalars(select(Message).order_by(Message.id)))
+
+
+def test_a_mail_to_several_channels_reaches_each_of_them_once(
+    mailbox: Mailbox,
+    stored: dict[tuple[str, str], bytes],
+    database: TestDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, other = mailbox.path, world.add_tenant(database, "other")
+    channels = {
+        path.tenant.channel_id,
+        add_mail_channel(database, path.tenant, "Sales@shop.example"),
+        add_mail_channel(database, other, "help@other.example"),
+    }
+    read: list[str] = []
+    get = storage.get
+    monkeypatch.setattr(storage, "get", lambda bucket, key: read.append(key) or get(bucket, key))  # type: ignore[func-returns-value]
+    told = brought_to(
+        "x@nowhere.example",
+        "sales@shop.example",
+        SUPPORT,
+        "sales+x@SHOP.example",
+        "help@other.example",
+    )
+    for number in ("1", "2"):
+        assert ingest(path.outbox, [(number, of_topic(told))], world.INGEST_SETTINGS) == []
+    assert read == ["ses/1", "ses/1"]
+    messages = messages_of(database, path.tenant) + messages_of(database, other)
+    assert {one.channel_id for one in messages} == channels
+    assert len(messages) == 3
+    for message in messages:
+        assert message.raw_key
+        assert str(message.channel_id) in message.raw_key
+        assert stored["messages", message.raw_key] == stored["incoming", "ses/1"]
+
+
+def test_a_mail_to_many_channels_is_no_flood(
+    mailbox: Mailbox, stored: dict[tuple[str, str], bytes], database: TestDatabase
+) -> None:
+    addresses = [f"shop-{number}@shop.example" for number in range(5)]
+    for address in addresses:
+        add_mail_channel(database, mailbox.path.tenant, address)
+    records = [("1", of_topic(brought_to(*addresses)))]
+    assert ingest(mailbox.path.outbox, records, world.INGEST_SETTINGS) == []
+    assert mailbox.all(DraftRequest.reason) == [None] * 5
+
+
+def test_a_channel_that_fails_takes_the_mail_from_no_other(
+    mailbox: Mailbox,
+    stored: dict[tuple[str, str], bytes],
+    database: TestDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, other = mailbox.path, world.add_tenant(database, "other")
+    add_mail_channel(database, other, "help@other.example")
+    records = [("1", of_topic(brought_to("help@other.example", SUPPORT)))]
+    take_effect = effects.take_effect
+
+    def failing(session: TenantSession, *rest: Any) -> None:
+        if session.organization_id == other.organization_id:
+            raise RuntimeError("down")
+        take_effect(session, *rest)
+
+    monkeypatch.setattr(effects, "take_effect", failing)
+    assert ingest(path.outbox, records, world.INGEST_SETTINGS) == ["1"]
+    assert len(messages_of(database, path.tenant)) == 1
+    assert messages_of(database, other) == []
+    monkeypatch.setattr(effects, "take_effect", take_effect)
+    assert ingest(path.outbox, records, world.INGEST_SETTINGS) == []
+    assert len(messages_of(database, path.tenant)) == len(messages_of(database, other)) == 1
+
+
+def test_one_that_fails_for_all_its_channels_comes_back_once(
+    mailbox: Mailbox,
+    stored: dict[tuple[str, str], bytes],
+    database: TestDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add_mail_channel(database, mailbox.path.tenant, "sales@shop.example")
+    records = [("1", of_topic(brought_to(SUPPORT, "sales@shop.example")))]
+    monkeypatch.setattr(effects, "take_effect", None)
+    assert ingest(mailbox.path.outbox, records, world.INGEST_SETTINGS) == ["1"]
+
+
+def test_each_channel_finds_its_own_of_several_reply_addresses(
+    mailbox: Mailbox, stored: dict[tuple[str, str], bytes], database: TestDatabase
+) -> None:
+    path = mailbox.path
+    add_mail_channel(database, path.tenant, "sales@shop.example")
+    records = [("1", of_topic(brought_to("sales@shop.example", SUPPORT)))]
+    assert ingest(path.outbox, records, world.INGEST_SETTINGS) == []
+    begun = {one.channel_id: one.conversation_id for one in messages_of(database, path.tenant)}
+    at_sales, at_support = (
+        replies.make(address, conversation_id, KEY)
+        for address, conversation_id in zip(
+            ("sales@shop.example", SUPPORT),
+            sorted(begun.values(), key=lambda one: one == begun[path.tenant.channel_id]),
+            strict=True,
+        )
+    )
+    stored["incoming", "ses/1"] = (
+        f"From: bob@example.org\r\nTo: {at_sales}\r\nCc: {at_support}\r\n"
+        "Subject: Re: Brakes\r\nMessage-ID: <m2@x>\r\n\r\nThey do.\r\n"
+    ).encode()
+    told = brought_to(at_support, at_sales)
+    told["mail"] = {**told["mail"], "messageId": "ses-2"}
+    assert ingest(path.outbox, [("2", of_topic(told))], world.INGEST_SETTINGS) == []
+    newest = messages_of(database, path.tenant)[2:]
+    assert {one.channel_id: one.conversation_id for one in newest} == begun
+
+
+def test_what_one_channel_writes_to_another_is_heard_there(
+    mailbox: Mailbox, stored: dict[tuple[str, str], bytes], database: TestDatabase
+) -> None:
+    """Though it came to both: the other's address is none of its own."""
+    path = mailbox.path
+    add_mail_channel(database, path.tenant, "sales@shop.example")
+    stored["incoming", "ses/1"] = (
+        f"From: sales@shop.example\r\nTo: {SUPPORT}\r\nCc: sales@shop.example\r\n"
+        "Message-ID: <m1@x>\r\n\r\nCan you help them?\r\n"
+    ).encode()
+    records = [("1", of_topic(brought_to(SUPPORT, "sales@shop.example")))]
+    assert ingest(path.outbox, records, world.INGEST_SETTINGS) == []
+    with path.tenant_session() as session:
+        reasons = select(Message.channel_id, DraftRequest.reason).join(
+            DraftRequest, DraftRequest.trigger_message_id == Message.id
+        )
+        found = {row.channel_id: row.reason for row in session.execute(reasons)}
+    assert found.pop(path.tenant.channel_id) is None
+    assert list(found.values()) == ["own_address"]
+
+
 def test_what_is_for_nobody_here_is_not_tried_for_ever(
     mailbox: Mailbox, stored: dict[tuple[str, str], bytes]
 ) -> None:
-    stranger = {
-        **RECEIVED,
-        "receipt": {**RECEIVED["receipt"], "recipients": ["x@elsewhere.example"]},
-    }
+    stranger = brought_to("x@elsewhere.example")
     setup = "Successfully validated SNS topic."
     told: list[dict[str, Any] | str] = [stranger, setup, "what?", {"eventType": "Bounce"}]
     records = [(str(n), of_topic(one)) for n, one in enumerate(told)]

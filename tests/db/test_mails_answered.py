@@ -48,7 +48,7 @@ def test_an_approved_reply_is_a_mail_that_threads(
     assert sent.mail.message_id == f"{delivery.message_id}@shop.example"
     assert sent.mail.headers == {"X-Countersign-Delivery": str(delivery.id)}
     (reply_to,) = sent.mail.reply_to
-    assert replies.find([reply_to.address], [KEY]) == conversation_id
+    assert replies.find([reply_to.address], [KEY]) == [conversation_id]
     assert sent.html is not None
     assert sent.html.startswith("<p>")
     answer = ("From: bob@example.com", f"To: {reply_to.address}", "Subject: Re: Order 1001")

@@ -63,7 +63,7 @@ BROKEN = {
     "GRANT SELECT ON messages TO app_system": "messages: app_system may SELECT; it must be able to",
     "REVOKE SELECT ON outbox FROM app_system": "outbox: app_system may DELETE; it must be able to",
     "ALTER VIEW draft_outcomes SET (security_invoker = false)": "without security_invoker",
-    LEAK: "SECURITY DEFINER are ['find_api_key', 'find_mail_channel', 'leak'], not ['find",
+    LEAK: "SECURITY DEFINER are ['find_api_key', 'find_mail_channels', 'leak'], not ['fin",
     "GRANT EXECUTE ON FUNCTION find_api_key TO PUBLIC": "yet everybody may call it",
     "ALTER FUNCTION find_api_key RESET search_path": "without a search_path of its own",
     PLAIN_KEY: "attachments: fk_plain lets a row point to another tenant's in messages",

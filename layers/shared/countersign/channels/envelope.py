@@ -27,6 +27,8 @@ class Envelope:
     provider: str
     correlation_id: str
     request: WebhookRequest
+    addresses: tuple[str, ...] = ()
+    """Those of the channel that a mail was brought to, which may be for other channels besides."""
 
 
 def to_message(envelope: Envelope, bucket: str) -> dict[str, Any]:

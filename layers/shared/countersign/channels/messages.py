@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import UUID
@@ -63,6 +63,13 @@ class RawMail:
     def digest(self) -> str:
         """SHA-256 of the whole, in hex."""
         return hashlib.sha256(self.raw).hexdigest()
+
+    def brought_to(self, addresses: tuple[str, ...]) -> RawMail:
+        """The same mail, as if for these of its envelope's addresses alone."""
+        narrowed = replace(self, verdicts=replace(self.verdicts, envelope_to=addresses))
+        # One mail may be for many channels: what is large is read once, and there once.
+        vars(narrowed).update(parsed=self.parsed, digest=self.digest)
+        return narrowed
 
     def key(self, organization_id: UUID, channel_id: UUID) -> str:
         """Where the whole of it is kept: in one place, however often it comes."""

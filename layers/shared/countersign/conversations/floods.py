@@ -6,6 +6,7 @@ A contact form writes by one address for many people: so these mails wait for a 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import func, select
 
@@ -19,8 +20,11 @@ MOST_EQUAL = 3
 """Of one sender with the same words."""
 
 
-def is_one(session: TenantSession, sender: str, text: str, now: datetime) -> bool:
-    """Whether one more mail of `sender`, saying `text`, is one of a loop."""
+def is_one(session: TenantSession, channel_id: UUID, sender: str, text: str, now: datetime) -> bool:
+    """Whether one more mail of `sender` to a channel, saying `text`, is one of a loop.
+
+    By channel, since one mail may go to many in one go.
+    """
     of_sender, equal = session.execute(
         select(func.count(), func.count().filter(Message.body_text == text))
         .select_from(Conversation)
@@ -30,6 +34,7 @@ def is_one(session: TenantSession, sender: str, text: str, now: datetime) -> boo
             & (Message.conversation_id == Conversation.id),
         )
         .where(Conversation.organization_id == session.organization_id)
+        .where(Conversation.channel_id == channel_id)
         .where(Conversation.customer_email == sender)
         .where(Message.direction == "inbound")
         .where(Message.sent_at > now - WITHIN)

@@ -57,17 +57,21 @@ def place(
 def _by_address(
     session: TenantSession, channel: Channel, letter: Letter, keys: Collection[str]
 ) -> Conversation | None:
-    """The conversation of a reply address among whom the mail is for, hidden copies included."""
+    """The conversation of a reply address among whom the mail is for, hidden copies included.
+
+    A mail to several channels may have one of each: each of them finds its own.
+    """
     visible = [one.address for one in (*letter.mail.to, *letter.mail.cc)]
-    conversation_id = replies.find([*letter.envelope_to, *visible], keys)
-    if conversation_id is None:
+    ids = replies.find([*letter.envelope_to, *visible], keys)
+    if not ids:
         return None
-    return session.scalars(
+    found = session.scalars(
         select(Conversation)
         .where(Conversation.organization_id == session.organization_id)
-        .where(Conversation.id == conversation_id)
+        .where(Conversation.id.in_(ids))
         .where(Conversation.channel_id == channel.id)
-    ).one_or_none()
+    )
+    return min(found, key=lambda one: ids.index(one.id), default=None)
 
 
 def _by_references(

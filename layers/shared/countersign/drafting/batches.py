@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -45,49 +45,66 @@ def ingest(
     for message_id, body in records:
         logger.set_correlation_id(None)
         try:
-            webhook = _read(outbox.database, body, settings)
-            read += [(message_id, webhook)] if webhook else []
+            webhooks = _read(outbox.database, body, settings)
+            read += [(message_id, webhook) for webhook in webhooks]
         except Exception:
             logger.exception("a webhook's queue message cannot be read", message_id=message_id)
             failed.append(message_id)
     for organization_id, items in _groups(read):
         failed += _together(outbox, organization_id, items)
-    return failed
+    return list(dict.fromkeys(failed))
 
 
-def _read(database: Database, body: str, settings: IngestSettings) -> Webhook | None:
-    """What a queue message holds; None if that is for nobody here."""
+def _read(database: Database, body: str, settings: IngestSettings) -> list[Webhook]:
+    """What a queue message holds: nothing if that is for nobody here, a mail for each channel."""
     message = json.loads(body)
-    envelope = (
+    envelopes = (
         _of_topic(database, message, settings)
         if "TopicArn" in message
-        else from_message(message, settings.raw_bucket)
+        else [from_message(message, settings.raw_bucket)]
     )
-    if envelope is None:
-        return None
+    if not envelopes:
+        return []
     try:
-        events = provider_module(envelope.provider).parse(envelope.request)
+        events = provider_module(envelopes[0].provider).parse(envelopes[0].request)
     except Invalid as error:
-        return Webhook(envelope, (), error.detail)
+        return [Webhook(envelope, (), error.detail) for envelope in envelopes]
+    return [_webhook(envelope, events, settings) for envelope in envelopes]
+
+
+def _of_topic(
+    database: Database, message: dict[str, Any], settings: IngestSettings
+) -> list[Envelope]:
+    # Most installations hear nothing of SES: they start without it.
+    from countersign.channels import topics
+
+    try:
+        found = topics.envelopes(message, database, secrets.secret(settings.channel_key_secret_id))
+    except (Invalid, NotFound) as error:
+        logger.warning("what SNS brought is no event of SES for us", reason=error.detail)
+        return []
+    if not found:
+        logger.warning("what SNS brought is for no channel here", sns_id=message["MessageId"])
+    return found
+
+
+def _webhook(
+    envelope: Envelope, events: Sequence[InboundMessage | DeliveryStatus], settings: IngestSettings
+) -> Webhook:
+    events = [_brought_to(envelope, event) for event in events]
     mails = [event.mail for event in events if isinstance(event, InboundMessage) and event.mail]
     keys = _keep(envelope, mails, settings) if mails else ()
     return Webhook(envelope, events, reply_keys=keys)
 
 
-def _of_topic(
-    database: Database, message: dict[str, Any], settings: IngestSettings
-) -> Envelope | None:
-    # Most installations hear nothing of SES: they start without it.
-    from countersign.channels import topics
-
-    try:
-        found = topics.envelope(message, database, secrets.secret(settings.channel_key_secret_id))
-    except (Invalid, NotFound) as error:
-        logger.warning("what SNS brought is no event of SES for us", reason=error.detail)
-        return None
-    if found is None:
-        logger.warning("what SNS brought is for no channel here", sns_id=message["MessageId"])
-    return found
+def _brought_to(
+    envelope: Envelope, event: InboundMessage | DeliveryStatus
+) -> InboundMessage | DeliveryStatus:
+    """The event, without the addresses of other channels that the same mail was brought to."""
+    if isinstance(event, DeliveryStatus) or not (event.mail and envelope.addresses):
+        return event
+    mail = event.mail.brought_to(envelope.addresses)
+    return replace(event, mail=mail, recipient=envelope.addresses[0])
 
 
 def _keep(envelope: Envelope, mails: Iterable[RawMail], settings: IngestSettings) -> Sequence[str]:

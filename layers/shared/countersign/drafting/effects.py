@@ -112,7 +112,9 @@ def _arrival(
     from countersign.conversations import floods, letters, threads
 
     message, letter = letters.understand(message, channel)
-    if letter.silence is None and floods.is_one(session, message.sender, message.text, now):
+    if letter.silence is None and floods.is_one(
+        session, channel.id, message.sender, message.text, now
+    ):
         letter = replace(letter, silence="flood")
     for known_as in message.external_ids:
         message = replace(message, external_id=known_as)

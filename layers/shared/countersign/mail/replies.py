@@ -34,9 +34,9 @@ def fits(address: str) -> bool:
     return len(address.rpartition("@")[0].encode()) <= LONGEST_LOCAL_PART
 
 
-def find(addresses: Iterable[str], keys: Iterable[str]) -> UUID | None:
-    """The conversation that the first genuine reply address among `addresses` names."""
-    known = list(keys)
+def find(addresses: Iterable[str], keys: Iterable[str]) -> list[UUID]:
+    """The conversations that the genuine reply addresses among `addresses` name, in their order."""
+    known, found = list(keys), dict[UUID, None]()
     for text in addresses:
         match = _TOKEN.fullmatch(text.lower())
         if match:
@@ -45,8 +45,8 @@ def find(addresses: Iterable[str], keys: Iterable[str]) -> UUID | None:
             address = f"{match['local']}@{match['domain']}"
             expected = [_mac(address, conversation_id, key) for key in known]
             if any(hmac.compare_digest(mac, one) for one in expected):
-                return conversation_id
-    return None
+                found[conversation_id] = None
+    return list(found)
 
 
 def without_token(address: str) -> str:
