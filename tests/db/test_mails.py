@@ -164,6 +164,17 @@ def test_a_newsletter_waits_for_a_person_without_a_draft(mailbox: Mailbox) -> No
     assert mailbox.one(Conversation).waiting_since is not None
 
 
+def test_what_is_encrypted_waits_for_a_person_who_has_the_key(mailbox: Mailbox) -> None:
+    mailbox.gets(
+        "Content-Type: application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m",
+        body="...",
+    )
+    assert mailbox.all(DraftRequest.reason) == ["encrypted"]
+    assert mailbox.one(Conversation).waiting_since is not None
+    assert mailbox.one(Message).body_text == ""
+    assert mailbox.all(Attachment.file_name) == ["smime.p7m"]
+
+
 def test_a_reply_goes_to_who_wrote_and_copies_whom_they_copied(mailbox: Mailbox) -> None:
     """Never to whoever was copied in another mail, and never to ourselves."""
     mailbox.gets("Message-ID: <m1@example.com>", "Cc: boss@example.com")

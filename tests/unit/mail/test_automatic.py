@@ -207,6 +207,8 @@ PROGRAMS: dict[str, tuple[Mail, Silence]] = {
     # RFC 6854: `From: Nightly Monitor Robot:;`
     "nobody": (mail(""), "no_sender"),
     "an unreadable sender": (mail("jane"), "no_sender"),
+    "encrypted": (mail(text="", is_encrypted=True), "encrypted"),
+    "encrypted, and our own": (mail(text="", is_encrypted=True, headers={MARK: "0192"}), "loop"),
     "answers not read": (mail(reply_to=["do_not_reply@example.com"]), "no_reply"),
 }
 

@@ -66,13 +66,19 @@ LEAVES = st.sampled_from(
         "text/plain", "text/plain; format=flowed; delsp=yes", "text/html; charset=utf-8",
         "text/enriched", "text/calendar", "message/rfc822", "message/delivery-status", "image/png",
         "application/ms-tnef; name=winmail.dat", "text/rfc822-headers", "text/plain; charset=utf-7",
-        'application/pdf; name="a.pdf"', "nonsense",
+        'application/pdf; name="a.pdf"', "application/pkcs7-mime", "nonsense",
     ]
 )  # fmt: skip
 ENCODINGS = st.sampled_from(["7bit", "8bit", "base64", "quoted-printable", "x-uuencode", "odd"])
+# A CMS message whose content comes in two pieces.
+SIGNED = (
+    b"0\x80\x06\t*\x86H\x86\xf7\r\x01\x07\x02\xa0\x800\x80\x02\x01\x011\x000\x80\x06\x00\xa0\x80$\x80"
+    b"\x04\x09Content-T\x04\x15ype: text/html\r\n\r\n<p>\0\0"
+)
 BODIES = st.one_of(
     st.binary(max_size=60),
     st.lists(WORDS, max_size=20).map(lambda words: "".join(words).encode("utf-8")),
+    st.just(SIGNED),
     st.just(b"x\x9f>\x22\x01\x00\x01\x03\x90\x06\x00\x08\x00\x00\x00\x01\x00\x00\x00\x1f\x00"),
 )
 

@@ -37,6 +37,7 @@ Silence = Literal[
     "bulk",  # to many, by its own word
     "notification",  # a program wrote by itself
     "no_reply",  # nobody reads the answers
+    "encrypted",  # only a person with the key can read it
     "flood",  # more of one sender, or more often the same words, than a person writes
 ]
 
@@ -128,6 +129,7 @@ def silence(mail: Mail, verdicts: Verdicts, ours: Collection[str] = ()) -> Silen
         or _to_many(mail, own)
         or _notification(mail)
         or _unanswerable(mail, own)
+        or ("encrypted" if mail.is_encrypted else None)
     )
 
 

@@ -19,6 +19,7 @@ _DATA_TYPES = """
     text/rfc822-headers text/watch-html text/x-moz-deleted text/x-patch text/x-diff
 """
 _NOT_SAID = frozenset(_DATA_TYPES.split())
+_CMS = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _TNEF = frozenset({"application/ms-tnef", "application/vnd.ms-tnef"})
 
 
@@ -41,6 +42,11 @@ class Leaf:
         """Outlook's container of a body and attachments."""
         name = (self.file_name or "").lower()
         return self.content_type in _TNEF or name in ("winmail.dat", "win.dat")
+
+    @property
+    def is_cms(self) -> bool:
+        """A message that is signed, encrypted or both; some gateways forget its type."""
+        return self.content_type in _CMS or (self.file_name or "").lower().endswith(".p7m")
 
 
 def find(structure: Structure) -> list[Leaf]:

@@ -73,5 +73,7 @@ class Mail:
     headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Decoded values in order by lower-case name, capped in count and length."""
     report: Report | None = None
+    is_encrypted: bool = False
+    """Nobody reads what it says without a key."""
     defects: tuple[str, ...] = ()
     """Short names of what was wrong and has been mended."""

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from countersign.mail import addresses, bodies, leaves, parameters, report, structure, words
+from countersign.mail import (
+    addresses,
+    bodies,
+    leaves,
+    parameters,
+    report,
+    sealed,
+    structure,
+    words,
+)
 from countersign.mail.bodies import Said
 from countersign.mail.leaves import Disposition, Leaf
 from countersign.mail.model import Address, Mail, Part, Report
@@ -67,13 +76,14 @@ class _Reader:
     """One mail, as far as it has been read."""
 
     def __init__(self, found: Structure) -> None:
+        self.leaves = sealed.open_signed(found, most_bytes=2 * MOST_BYTES)
         self.structure = found
-        self.leaves = leaves.find(found)
         self.sections = bodies.sections(found, self.leaves)
         self.in_body = {number for section in self.sections for number in section.leaves}
         self.defects = dict.fromkeys(found.defects)
         self.hints = self._charsets()
         self.said: dict[int, Said] = {}
+        self.is_encrypted = False
         self.packed = Packed()  # what is not a part of its own: files inside others
 
     def mail(self) -> Mail:
@@ -97,6 +107,7 @@ class _Reader:
             parts=parts,
             headers=report.headers(self._fields, self.hints),
             report=report.find(self.structure, self.leaves),
+            is_encrypted=self.is_encrypted or sealed.is_armored(body.text or ""),
             defects=tuple(self.defects),
         )
 
@@ -112,6 +123,8 @@ class _Reader:
             if leaf.number in self.in_body:
                 self._decode(leaf, raw)
             elif not (leaf.is_tnef and self.packed.take_tnef(raw)):
+                if sealed.is_encrypted(self.structure, leaf, raw) and not self._has_said():
+                    self.is_encrypted = True
                 yield _File(self._part(index, leaf, len(raw)), raw)
         for index, file in enumerate(self.packed.files, start=len(self.leaves)):
             name = parameters.file_name(file.name)
@@ -119,6 +132,10 @@ class _Reader:
             size = len(file.content)
             part = Part(index, file.content_type, name, disposition, file.content_id, size)
             yield _File(part, file.content)
+
+    def _has_said(self) -> bool:
+        """Whether something is said before what is encrypted, which then is but a file."""
+        return any(said.text.strip() for said in self.said.values())
 
     def _part(self, index: int, leaf: Leaf, size: int) -> Part:
         disposition = leaf.disposition or ("inline" if leaf.content_id else "attachment")

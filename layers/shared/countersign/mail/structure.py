@@ -77,6 +77,27 @@ def split(raw: bytes) -> Structure:
     return _Splitter(*_normal(raw)).split()
 
 
+def graft(found: Structure, number: int, inner: Structure) -> bool:
+    """Put the entities of `inner` in place of a leaf, those within it after all others; of the leaf
+    its fields stay that are not about content. False, and nothing done, if they are too many."""
+    if len(found.entities) + len(inner.entities) > MOST_ENTITIES:
+        return False
+    base, shift = len(found.raw), len(found.entities) - 1
+    for entity in inner.entities:
+        entity.start, entity.end = entity.start + base, entity.end + base
+        entity.parent = entity.parent + shift if entity.parent > 0 else number
+        entity.children = [child + shift for child in entity.children]
+    leaf, root = found.entities[number], inner.entities[0]
+    about = [(name, value) for name, value in root.fields if name.startswith("content-")]
+    root.fields = [one for one in leaf.fields if not one[0].startswith("content-")] + about
+    root.parent = leaf.parent
+    found.entities[number] = root
+    found.entities += inner.entities[1:]
+    found.raw += inner.raw
+    found.defects += inner.defects
+    return True
+
+
 def fields(block: bytes) -> tuple[Fields, int]:
     """The fields that `block` begins with, and where they end."""
     header = _Splitter(block, []).header(0, only=b"")
