@@ -157,6 +157,38 @@ def test_a_damaged_uuencoded_line_is_left_out() -> None:
     assert transfer.decode(encoded, "uuencode", is_text=False)[0].startswith(b"Cat")
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Subject: =?koi8-r?B?8NLJ18XU?=",
+        b"From: =?KOI8-R?Q?=F3=C5=D2=C7=C5=CA?= <s@example.com>",
+        b"X-A: =?big5?Q?a?=\r\nTo: =?us-ascii?Q?a?= <a@b.c>\r\nSubject: =?koi8-r*ru?Q?=F0?=",
+    ],
+)
+def test_what_names_no_charset_has_that_of_the_headers(head: bytes) -> None:
+    mail = read(head + b"\r\nContent-Type: text/plain\r\n\r\n" + "Привет".encode("koi8-r"))
+    assert (mail.text, "charset" in mail.defects) == ("Привет", True)
+
+
+def test_what_names_no_charset_has_that_of_the_other_version() -> None:
+    said = "Привет".encode("koi8-r")
+    raw = (
+        b"Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n"
+        b"Content-Type: text/plain\r\n\r\n%s\r\n--b\r\n"
+        b"Content-Type: text/html; charset=koi8-r\r\n\r\n<p>%s\r\n--b--\r\n" % (said, said)
+    )
+    assert (read(raw).text, read(raw).html) == ("Привет", "<p>Привет")
+
+
+def test_what_the_headers_say_makes_no_wrong_label_right() -> None:
+    head = b"Subject: =?koi8-r?B?8NLJ18XU?=\r\nContent-Type: text/plain; charset=iso-8859-1\r\n\r\n"
+    assert read(head + "Grüße".encode("latin-1")).text == "Grüße"
+    utf_8 = head.replace(b"iso-8859-1", b"utf-8")
+    assert read(utf_8 + "Grüße".encode()).text == "Grüße"
+    # Cut in the middle of a character.
+    assert read(utf_8 + "Grüße, schöne Grüße €".encode()[:-1]).text == "Grüße, schöne Grüße �"
+
+
 def test_html_may_name_its_charset_itself() -> None:
     page = '<meta http-equiv=Content-Type content="text/html; charset=koi8-r">Привет'
     raw = b"Subject: s\r\nContent-Type: text/html\r\n\r\n" + page.encode("koi8-r")

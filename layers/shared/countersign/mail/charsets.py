@@ -146,19 +146,23 @@ _WIDE_MARKS = ((codecs.BOM_UTF16_LE, "utf_16_le"), (codecs.BOM_UTF16_BE, "utf_16
 def _guess(raw: bytes, declared: str | None, hints: Iterable[str | None]) -> str:
     if _is_utf8(raw):
         return raw.decode()
-    for hint in hints:
-        hinted = codec(hint)
-        text = _strictly(raw, hinted) if hinted and hinted != "utf_8" else None
-        if text is not None:
-            return text
-    # Cut in the middle of a character, or a wrong byte or two: the label is still mostly right.
-    for name in (declared or "utf_8", "utf_8"):
-        if name != "cp1252":
-            text = raw.decode(name, "replace")
-            wrong = text.count("�")
-            if wrong * 4 <= len(text) - len(text.encode("ascii", "ignore")):
-                return text
-    return raw.decode("cp1252", "replace")
+    text = _mostly(raw, declared) if declared else None
+    for name in map(codec, hints):
+        # These two are what else is taken.
+        if text is None and name and name not in ("utf_8", "cp1252"):
+            text = _strictly(raw, name)
+    if text is None:
+        text = _mostly(raw, "utf_8")
+    return raw.decode("cp1252", "replace") if text is None else text
+
+
+def _mostly(raw: bytes, name: str) -> str | None:
+    """Cut in the middle of a character, or with a wrong byte or two, it still is what it says."""
+    if name == "cp1252":
+        return None
+    text = raw.decode(name, "replace")
+    wrong = text.count("�")
+    return text if wrong * 4 <= len(text) - len(text.encode("ascii", "ignore")) else None
 
 
 def _strictly(raw: bytes, name: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,14 +106,18 @@ def content(structure: Structure, leaf: Leaf) -> tuple[bytes, bool]:
     return transfer.decode(encoded, encoding, is_text)
 
 
-def text(structure: Structure, leaf: Leaf, raw: bytes) -> tuple[str, bool]:
-    """A body's text of its decoded bytes, with \\n, and whether its charset was as declared."""
+def text(
+    structure: Structure, leaf: Leaf, raw: bytes, hints: Iterable[str | None]
+) -> tuple[str, bool]:
+    """A body's text of its decoded bytes, with \\n, and whether its charset was as declared.
+
+    `hints` are charsets that are named elsewhere in the mail.
+    """
     found = structure.entities[leaf.number].parameters
     charset = parameters.token(parameters.text(found, "charset"))
-    hints: list[str | None] = []
-    if leaf.kind == "html" and (meta := _META.search(raw[:4096])):
-        hints = [meta[1].decode("ascii")]
-    decoded, right = charsets.decode(raw, charset or (hints[0] if hints else None), hints)
+    meta = _META.search(raw[:4096]) if leaf.kind == "html" else None
+    own = meta[1].decode("ascii") if meta else None
+    decoded, right = charsets.decode(raw, charset or own, [own, *hints])
     decoded = decoded.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n")
     if (
         leaf.content_type == "text/plain"

@@ -42,6 +42,7 @@ MOST_TEXT = 4 * 1024 * 1024
 
 _LONGEST_SUBJECT = 2000
 _LONGEST_LIST = 256 * 1024
+_WRITTEN = frozenset(("subject", "from", "sender", "reply-to", "to", "cc"))
 
 
 def read(raw: bytes) -> Mail:
@@ -146,17 +147,20 @@ class _Reader:
             raw = self.packed.take_uuencoded(raw)
         if len(raw) > MOST_TEXT:
             self.defects["long-text"] = None
-        text, right = leaves.text(self.structure, leaf, raw[:MOST_TEXT])
+        text, right = leaves.text(self.structure, leaf, raw[:MOST_TEXT], self.hints)
         if not right:
             self.defects["charset"] = None
         self.said[leaf.number] = Said(text, leaf.kind == "html")
 
     def _charsets(self) -> list[str | None]:
-        """What raw 8-bit characters in a header are likely to be: what a text of the mail is."""
-        found = (
+        """What raw 8-bit characters that name no charset are likely to be: what a text of the mail
+        is, or an encoded word in its header."""
+        texts = (
             parameters.token(e.parameters.get("charset")) for e in self.structure.entities[:10]
         )
-        return list(dict.fromkeys(charset for charset in found if charset))
+        header = [value[:1000] for name, value in self._fields if name in _WRITTEN]
+        said = words.charsets_of(b" ".join(header[:10]))
+        return list(dict.fromkeys([*(one for one in texts if one), *said[:10]]))
 
     @property
     def _fields(self) -> Fields:

@@ -37,6 +37,12 @@ def eight_bit(raw: bytes, hints: Iterable[str | None] = ()) -> str:
     return charsets.decode(raw, None, hints)[0].replace("\r", "").replace("\n", "")
 
 
+def charsets_of(raw: bytes) -> list[str]:
+    """The charsets that encoded words in `raw` name, each once."""
+    found = _BEGIN.finditer(raw.decode("latin-1"))
+    return list(dict.fromkeys(match[1].partition("*")[0].lower() for match in found))
+
+
 def tidy(value: str) -> str:
     """Without control characters, and blanks around."""
     return _CONTROL.sub(" ", value).strip()
