@@ -69,7 +69,8 @@ ALTER TABLE ONLY public.api_keys FORCE ROW LEVEL SECURITY;
 CREATE TABLE public.attachments (
     organization_id uuid NOT NULL,
     id uuid NOT NULL,
-    message_id uuid NOT NULL,
+    message_id uuid,
+    uploaded_by uuid,
     file_name text NOT NULL,
     mime_type text NOT NULL,
     size_bytes integer,
@@ -84,6 +85,7 @@ CREATE TABLE public.attachments (
     leased_until timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT attachments_size_bytes_check CHECK ((size_bytes >= 0)),
+    CONSTRAINT ck_attachments_owner CHECK (((message_id IS NOT NULL) OR (uploaded_by IS NOT NULL))),
     CONSTRAINT ck_attachments_status CHECK ((status = ANY (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text])))
 );
 
@@ -862,6 +864,9 @@ ALTER TABLE ONLY public.attachments
 
 ALTER TABLE ONLY public.attachments
     ADD CONSTRAINT attachments_organization_id_message_id_fkey FOREIGN KEY (organization_id, message_id) REFERENCES public.messages(organization_id, id);
+
+ALTER TABLE ONLY public.attachments
+    ADD CONSTRAINT attachments_organization_id_uploaded_by_fkey FOREIGN KEY (organization_id, uploaded_by) REFERENCES public.organization_memberships(organization_id, user_id);
 
 ALTER TABLE ONLY public.audit_checkpoints
     ADD CONSTRAINT audit_checkpoints_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);

@@ -248,7 +248,7 @@ INGEST_SETTINGS = IngestSettings(
     raw_bucket="raw", messages_bucket="messages", channel_key_secret_id="key"
 )
 SENDING_SETTINGS = SendingSettings(
-    public_url="", channel_key_secret_id="", channel_secrets_prefix=""
+    public_url="", channel_key_secret_id="", channel_secrets_prefix="", messages_bucket="messages"
 )
 
 

@@ -21,6 +21,7 @@ class Settings(DatabaseSettings):
     messages_bucket: str
     drafts_queue_url: str
     outbound_queue_url: str
+    attachments_queue_url: str
     relay_queue_url: str
 
 

@@ -1,4 +1,5 @@
-"""Attachments queue: the files of a message are fetched, from its mail or from its provider."""
+"""Attachments queue: the files of a message are fetched, from its mail or from its provider; what a
+person has uploaded is taken in."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from uuid import UUID
 
 from countersign import start
 from countersign.conversations.fetching import FetchingSettings, fetch
+from countersign.conversations.uploads import take_in
 from countersign.platform import queues
 from countersign.platform.db import database
 from countersign.platform.outbox import Outbox, queue_urls
@@ -34,7 +36,11 @@ def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 def _fetch(body: queues.Body) -> None:
     settings, outbox = _ready()
-    fetch(outbox, settings, UUID(body["organization_id"]), UUID(body["message_id"]))
+    organization_id = UUID(body["organization_id"])
+    if "attachment_id" in body:
+        take_in(outbox, settings.messages_bucket, organization_id, UUID(body["attachment_id"]))
+    else:
+        fetch(outbox, settings, organization_id, UUID(body["message_id"]))
 
 
 start.over()

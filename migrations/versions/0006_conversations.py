@@ -133,7 +133,8 @@ def upgrade() -> None:
         CREATE TABLE attachments (
             organization_id uuid NOT NULL REFERENCES organizations (id),
             id uuid NOT NULL,
-            message_id uuid NOT NULL,
+            message_id uuid,
+            uploaded_by uuid,
             file_name text NOT NULL,
             mime_type text NOT NULL,
             size_bytes integer CHECK (size_bytes >= 0),
@@ -149,7 +150,11 @@ def upgrade() -> None:
             leased_until timestamptz,
             created_at timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (organization_id, id),
-            FOREIGN KEY (organization_id, message_id) REFERENCES messages (organization_id, id)
+            FOREIGN KEY (organization_id, message_id) REFERENCES messages (organization_id, id),
+            FOREIGN KEY (organization_id, uploaded_by)
+                REFERENCES organization_memberships (organization_id, user_id),
+            CONSTRAINT ck_attachments_owner
+                CHECK (message_id IS NOT NULL OR uploaded_by IS NOT NULL)
         );
         CREATE INDEX ix_attachments_message_id ON attachments (organization_id, message_id);
 

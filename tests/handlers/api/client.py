@@ -221,7 +221,7 @@ class Story:
         item = self.drafted("Another question", conversation="c2")
         suppressed = self.api.post("/suppressions", {"address": "gone@example.com"})
         return {
-            "attachment_id": self.attached(item["latest_inbound_message"]["id"]),
+            "attachment_id": self.attached(None),
             "conversation_id": item["conversation"]["id"],
             "draft_id": item["draft"]["id"],
             "message_id": made["message_id"],
@@ -229,8 +229,9 @@ class Story:
             "suppression_id": suppressed["id"],
         }
 
-    def attached(self, message_id: str, **values: Any) -> str:
-        """A file of a message that has been fetched, with other values if given; its id."""
+    def attached(self, message_id: str | None, **values: Any) -> str:
+        """A file of a message that has been fetched, with other values if given, or an upload that
+        has been taken in; its id."""
         usual = {
             "file_name": "photo.jpg",
             "status": "completed",
@@ -240,7 +241,8 @@ class Story:
         file = Attachment(
             organization_id=self.tenant.organization_id,
             id=new_id(),
-            message_id=UUID(message_id),
+            message_id=UUID(message_id) if message_id else None,
+            uploaded_by=None if message_id else self.tenant.user_id,
             mime_type="image/jpeg",
             **(usual | values),
         )

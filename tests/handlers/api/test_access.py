@@ -33,6 +33,7 @@ BODIES: dict[str, Any] = {
         "until": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
     },
     "resolve_delivery": {"outcome": "sent"},
+    "begin_upload": {"file_name": "a.pdf", "mime_type": "application/pdf", "size_bytes": 1},
     "add_suppression": {"address": "eve@example.com"},
 }
 """A valid body for each operation that takes one."""
@@ -227,6 +228,7 @@ def test_the_function_finds_its_database_by_its_environment(
         "DATABASE_SECRET_ID": "app-rw",
         "DRAFTS_QUEUE_URL": "drafts",
         "OUTBOUND_QUEUE_URL": "outbound",
+        "ATTACHMENTS_QUEUE_URL": "attachments",
         "RELAY_QUEUE_URL": "relay",
         "MESSAGES_BUCKET": "messages",
     }

@@ -20,6 +20,7 @@ SETTINGS = SendingSettings(
     public_url="https://hooks.example",
     channel_key_secret_id="key",
     channel_secrets_prefix="channels/",
+    messages_bucket="messages",
 )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from countersign.channels import keys
 from countersign.channels.attempts import Claim
@@ -18,8 +19,11 @@ from countersign.channels.messages import (
 )
 from countersign.channels.providers import provider_module
 from countersign.channels.tables import Delivery
-from countersign.platform import secrets
+from countersign.platform import secrets, storage
 from countersign.platform.errors import CountersignError, Unauthenticated, Unavailable
+
+if TYPE_CHECKING:
+    from countersign.mail.writing import File
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,8 @@ class SendingSettings(CallingSettings):
 
     public_url: str
     channel_key_secret_id: str
+    messages_bucket: str
+    """Where the files that mails take along lie."""
 
 
 def send(claim: Claim, settings: SendingSettings) -> SendResult:
@@ -55,7 +61,20 @@ def _send_anew(claim: Claim, settings: SendingSettings) -> SendResult:
 def _send(claim: Claim, settings: SendingSettings, max_age: float) -> SendResult:
     module = provider_module(claim.channel.provider)
     outgoing = _outgoing(claim, settings)
+    if outgoing.mail:
+        files = _files(claim, settings.messages_bucket)
+        outgoing = replace(outgoing, mail=replace(outgoing.mail, attachments=files))
     return module.send(outgoing, credentials(claim.channel.id, settings, max_age), settings)
+
+
+def _files(claim: Claim, bucket: str) -> tuple[File, ...]:
+    """What a mail takes along. Raises `Unavailable`, `NotFound`."""
+    from countersign.mail.writing import File
+
+    return tuple(
+        File(one["file_name"], one["mime_type"], storage.get(bucket, one["key"]))
+        for one in claim.delivery.payload.get("attachments", ())
+    )
 
 
 def _look_first(claim: Claim, settings: SendingSettings) -> SendResult | None:

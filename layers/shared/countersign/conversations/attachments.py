@@ -15,8 +15,10 @@ from sqlalchemy import select
 
 from countersign.channels.attempts import backoff
 from countersign.channels.tables import Channel
+from countersign.conversations import keeping
+from countersign.conversations.keeping import Kept
 from countersign.conversations.tables import Attachment, Message
-from countersign.platform import audit, outbox, storage
+from countersign.platform import audit, outbox
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import Unavailable
 
@@ -35,16 +37,6 @@ class Job:
     message: Message
     channel: Channel
     files: tuple[Attachment, ...]
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A file lies in storage under its organization and `sha256`."""
-
-    sha256: str
-    size_bytes: int
-    mime_type: str
-    file_name: str
 
 
 @dataclass(frozen=True)
@@ -150,9 +142,7 @@ def _locked(session: TenantSession, wanted: Any) -> Sequence[Attachment]:
 def _settle(file: Attachment, outcome: Kept | Missed | None) -> None:
     file.leased_until = None
     if isinstance(outcome, Kept):
-        file.status, file.reason = "completed", None
-        file.sha256, file.size_bytes = outcome.sha256, outcome.size_bytes
-        file.mime_type, file.file_name = outcome.mime_type, outcome.file_name
+        keeping.note(file, outcome)
     elif outcome is None:
         file.status = "pending"
         file.attempts -= 1
@@ -179,21 +169,4 @@ def _settled(file: Attachment) -> audit.Event:
             "size_bytes": file.size_bytes,
             "reason": file.reason,
         },
-    )
-
-
-def key(organization_id: UUID, sha256: str) -> str:
-    """Where a file lies: each once in an organization, however often it comes."""
-    return f"files/{organization_id}/{sha256}"
-
-
-def url(file: Attachment, bucket: str, seconds: int) -> str:
-    """Where a `completed` file can be had from `bucket`, for so long."""
-    assert file.sha256
-    return storage.download_url(
-        bucket,
-        key(file.organization_id, file.sha256),
-        file_name=file.file_name,
-        mime_type=file.mime_type,
-        seconds=seconds,
     )

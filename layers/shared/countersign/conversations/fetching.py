@@ -5,15 +5,15 @@ A file of a mail is a part of the mail that is kept; any other is at the channel
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
 from countersign.channels.credentials import CallingSettings
-from countersign.conversations import attachments, filetypes, locking
-from countersign.conversations.attachments import Job, Kept, Missed
+from countersign.conversations import attachments, keeping, locking
+from countersign.conversations.attachments import Job, Missed
+from countersign.conversations.keeping import Kept
 from countersign.conversations.tables import Attachment
 from countersign.platform import clock, storage
 from countersign.platform.errors import CountersignError, NotFound, TooLarge, Unavailable
@@ -119,13 +119,7 @@ def _missed(error: CountersignError) -> Missed:
 
 
 def _keep(file: Attachment, content: bytes, settings: FetchingSettings) -> Kept | Missed:
-    """Put a file where its equals lie, too: the key is its hash."""
-    digest = hashlib.sha256(content).hexdigest()
     try:
-        storage.put(
-            settings.messages_bucket, attachments.key(file.organization_id, digest), content
-        )
+        return keeping.keep(file, content, settings.messages_bucket)
     except Unavailable as error:
         return _missed(error)
-    mime_type = filetypes.sniff(content, file.mime_type)
-    return Kept(digest, len(content), mime_type, filetypes.named(file.file_name, mime_type))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from countersign.channels.tables import Channel
-from countersign.conversations import recipients
+from countersign.conversations import recipients, uploads
 from countersign.conversations.outbound import Chosen
 from countersign.conversations.participants import Participation, take_part
 from countersign.conversations.recipients import Recipients
-from countersign.conversations.tables import Conversation, Message
+from countersign.conversations.tables import Attachment, Conversation, Message
 from countersign.mail.model import first_and_newest
 from countersign.people import directory
 from countersign.platform.db import TenantSession
@@ -66,7 +68,13 @@ def _permitted(session: TenantSession, goes_to: Recipients, chosen: Chosen) -> R
     return Recipients(goes_to.to, tuple(one for one in goes_to.cc if one.address not in suppressed))
 
 
-def payload(message: Message) -> dict[str, object]:
+def attach(session: TenantSession, message: Message, chosen: Chosen) -> list[Attachment]:
+    """Let a mail take the chosen files along. Raises `Invalid` and `Conflict`."""
+    session.flush()
+    return uploads.attach(session, message, chosen.files) if chosen.files else []
+
+
+def payload(message: Message, files: Iterable[Attachment]) -> dict[str, object]:
     """What of a mail its delivery holds, besides the text."""
     return {
         "subject": message.subject,
@@ -74,6 +82,7 @@ def payload(message: Message) -> dict[str, object]:
         "cc": message.recipients["cc"],
         "message_id": message.external_id,
         "references": message.reference_ids,
+        "attachments": [uploads.payload(file) for file in files],
     }
 
 

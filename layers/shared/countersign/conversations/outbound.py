@@ -31,6 +31,8 @@ class Chosen:
 
     to: tuple[Address, ...] | None = None
     cc: tuple[Address, ...] | None = None
+    files: tuple[UUID, ...] = ()
+    """Uploads that go along."""
 
 
 AS_USUAL = Chosen()
@@ -61,7 +63,7 @@ def say(
 
         goes_to = mailing.address(session, conversation, channel, message, chosen)
         recipient = goes_to.to[0].address
-        payload |= mailing.payload(message)
+        payload |= mailing.payload(message, mailing.attach(session, message, chosen))
     else:
         _check_is_as_usual(chosen)
     session.flush()
@@ -87,6 +89,8 @@ def _check_is_as_usual(chosen: Chosen) -> None:
         for name in ("to", "cc")
         if getattr(chosen, name) is not None
     ]
+    if chosen.files:
+        wrong.append({"where": "attachment_ids", "what": "Only a mail takes files along"})
     if wrong:
         raise Invalid("The conversation's channel is not one of mail.", errors=wrong)
 

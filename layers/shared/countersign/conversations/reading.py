@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from countersign.channels.tables import Channel, Delivery
-from countersign.conversations import attachments, recipients, schemas
+from countersign.conversations import keeping, recipients, schemas
 from countersign.conversations.tables import Attachment, Conversation, Message
 from countersign.identity.members import Member, members
 from countersign.platform import audit
@@ -136,19 +136,20 @@ def _attachments(
         .order_by(Attachment.id)
     )
     for row in rows:
-        shown = schemas.Attachment(**_attachment(row, messages[row.message_id]))
-        by_message[row.message_id].append(shown)
+        assert row.message_id
+        html = messages[row.message_id].body_html
+        by_message[row.message_id].append(schemas.Attachment(**_attachment(row, html)))
     return by_message
 
 
-def _attachment(row: Attachment, message: Message) -> dict[str, Any]:
+def _attachment(row: Attachment, html: str | None) -> dict[str, Any]:
     return {
         "id": row.id,
         "file_name": row.file_name,
         "mime_type": row.mime_type,
         "size_bytes": row.size_bytes,
         "content_id": row.content_id,
-        "is_inline": _is_inline(row.content_id, message.body_html),
+        "is_inline": _is_inline(row.content_id, html),
         "status": row.status,
         "reason": row.reason,
         "sha256": row.sha256,
@@ -165,18 +166,23 @@ def _is_inline(content_id: str | None, html: str | None) -> bool:
 def attachment(
     session: TenantSession, attachment_id: UUID, bucket: str, now: datetime
 ) -> schemas.AttachmentFile:
-    """A file of a message, and for five minutes where in `bucket` it is. Raises `NotFound`."""
+    """A file or an upload, and for five minutes where in `bucket` it is. Raises `NotFound`."""
     row = session.get(Attachment, (session.organization_id, attachment_id))
     if row is None:
         raise NotFound("There is no such attachment here.")
-    message = session.get_one(Message, (session.organization_id, row.message_id))
+    message = row.message_id and session.get(Message, (session.organization_id, row.message_id))
     is_there = row.status == "completed"
     return schemas.AttachmentFile(
-        **_attachment(row, message),
+        **_attachment(row, message.body_html if message else None),
         message_id=row.message_id,
-        url=attachments.url(row, bucket, URL_SECONDS) if is_there else None,
+        url=keeping.url(row, bucket, URL_SECONDS) if is_there else None,
         url_expires_at=now + timedelta(seconds=URL_SECONDS) if is_there else None,
     )
+
+
+def upload(file: Attachment) -> schemas.Attachment:
+    """An upload."""
+    return schemas.Attachment(**_attachment(file, None))
 
 
 def bodies(session: TenantSession, ids: Sequence[UUID]) -> list[audit.Body]:

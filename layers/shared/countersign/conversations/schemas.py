@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from countersign.channels.deliveries import Resolution
 from countersign.channels.messages import ChannelType
 from countersign.channels.tables import DeliveryState
-from countersign.conversations import outbound
+from countersign.conversations import outbound, uploads
 from countersign.conversations.recipients import MOST_RECIPIENTS
 from countersign.conversations.tables import (
     ConversationKind,
@@ -35,6 +35,29 @@ def _mail_address(text: str) -> str:
     except Invalid:
         raise ValueError("not a mail address") from None
     return text.strip()
+
+
+def _whole(number: object) -> object:
+    """To JSON Schema `3.0` is an integer."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def _each_once(ids: list[UUID]) -> list[UUID]:
+    if len(set(ids)) < len(ids):
+        raise ValueError("names one twice")
+    return ids
+
+
+FileName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        # No path, no control character, and none that turns the direction of writing (UAX 9).
+        pattern=r"^[^\x00-\x1f\x7f-\x9f/\\\u200e\u200f\u202a-\u202e\u2066-\u2069]+$",
+        description="As the recipient sees it, with its ending.",
+    ),
+]
 
 
 class Channel(Answer):
@@ -115,9 +138,9 @@ class Attachment(Answer):
 
 
 class AttachmentFile(Attachment):
-    """A file of a message, and where its bytes are."""
+    """A file, and where its bytes are."""
 
-    message_id: UUID
+    message_id: Annotated[UUID | None, Field(description="null: it is an upload.")]
     url: Annotated[
         str | None,
         Field(
@@ -126,6 +149,38 @@ class AttachmentFile(Attachment):
         ),
     ]
     url_expires_at: Annotated[Instant | None, Field(description="Ask again for a new `url`.")]
+
+
+class BeginUpload(Body):
+    """A file that is about to be uploaded."""
+
+    file_name: FileName
+    mime_type: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$",
+            description="As its sender says; taken in, as its bytes say where they do.",
+        ),
+    ]
+    size_bytes: Annotated[
+        int,
+        Field(ge=1, le=uploads.MOST_BYTES, description="Just so many bytes are to be sent."),
+        BeforeValidator(_whole),
+    ]
+
+
+class Upload(Answer):
+    """Where to send the bytes of a file."""
+
+    id: UUID
+    upload_url: Annotated[
+        str,
+        Field(
+            description="PUT the bytes here, without a key and as many as were told of; then PUT "
+            "/v1/attachments/{attachment_id}/upload. Keep it to yourself."
+        ),
+    ]
+    upload_expires_at: Instant
 
 
 class Mailbox(Answer):
@@ -269,7 +324,7 @@ Mailboxes = Annotated[list[Recipient], Field(max_length=MOST_RECIPIENTS)]
 
 
 class Addressed(Body):
-    """A message, and whom it shall go to where that is not as usual."""
+    """A message, whom it shall go to where that is not as usual, and what it takes along."""
 
     to: Annotated[
         Annotated[Mailboxes, Field(min_length=1)] | None,
@@ -286,6 +341,16 @@ class Addressed(Body):
             "message that it answers was for."
         ),
     ] = None
+    attachment_ids: Annotated[
+        list[UUID],
+        Field(
+            max_length=uploads.MOST_FILES,
+            json_schema_extra={"uniqueItems": True},
+            description="Uploads that a mail takes along, `completed`, in this order; together at "
+            f"most {uploads.MOST_BYTES} bytes. An upload may go with several messages.",
+        ),
+        AfterValidator(_each_once),
+    ] = []  # noqa: RUF012  pydantic copies it
 
     @property
     def chosen(self) -> outbound.Chosen:
@@ -294,7 +359,7 @@ class Addressed(Body):
             None if given is None else tuple(Address(one.name, one.address) for one in given)
             for given in (self.to, self.cc)
         )
-        return outbound.Chosen(to, cc)
+        return outbound.Chosen(to, cc, tuple(self.attachment_ids))
 
 
 class Compose(Addressed):

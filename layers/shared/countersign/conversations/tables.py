@@ -116,12 +116,13 @@ class Attachment(Tenant, Table):
     """A file of a message: at its provider (`file_url`), or a part of the mail (`part_index`).
 
     Once it is `completed`, it lies under its organization and `sha256`. `content_id` is what the
-    HTML body calls it by.
+    HTML body calls it by. One without a message is an upload, which messages of ours may have.
     """
 
     __tablename__ = "attachments"
 
-    message_id: Mapped[UUID]
+    message_id: Mapped[UUID | None]
+    uploaded_by: Mapped[UUID | None]
     file_name: Mapped[str]
     mime_type: Mapped[str]
     size_bytes: Mapped[int | None]

@@ -10,16 +10,18 @@ import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from countersign.channels import deliveries, lengths
+from countersign.channels.tables import Delivery
 from countersign.conversations import locking, outbound, reading, recipients
 from countersign.conversations.outbound import AS_USUAL, Chosen
 from countersign.conversations.schemas import MailRecipients
-from countersign.conversations.tables import Conversation
+from countersign.conversations.tables import Conversation, Message
 from countersign.drafting import overtaking, requests, revision
 from countersign.drafting.diff import Operations, diff
 from countersign.drafting.tables import (
@@ -97,15 +99,25 @@ def approve(
         "draft_id": str(draft.id),
         "action_id": str(action.id),
         "api_key_id": str(principal.api_key_id),
-        "message_id": str(message.id),
-        "delivery_id": str(delivery.id),
-        "body_commitment": audit.commitment(message.body_salt, text),
-        **recipients.recorded(message),
+        **said(message, delivery),
     }
     type_ = "draft.approved" if action.type == "approve" else "draft.edited"
     audit.append(session, conversation.id, [audit.Event(type_, principal.actor, data)], now)
     goes_to = reading.mail_recipients(message)
     return Approved(action.id, action.type, message.id, delivery.id, until, goes_to)
+
+
+def said(message: Message, delivery: Delivery) -> dict[str, Any]:
+    """What the record says of a message of ours: its body and its recipients as commitments."""
+    told = ("attachment_id", "mime_type", "size_bytes")
+    files = [{name: one[name] for name in told} for one in delivery.payload.get("attachments", ())]
+    return {
+        "message_id": str(message.id),
+        "delivery_id": str(delivery.id),
+        "body_commitment": audit.commitment(message.body_salt, message.body_text),
+        **recipients.recorded(message),
+        **({"attachments": files} if files else {}),
+    }
 
 
 def reject(

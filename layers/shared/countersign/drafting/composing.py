@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select
 
 from countersign.channels import deliveries, lengths
-from countersign.conversations import locking, outbound, reading, recipients
+from countersign.conversations import locking, outbound, reading
 from countersign.conversations.outbound import AS_USUAL, Chosen
 from countersign.conversations.schemas import Said
 from countersign.conversations.tables import Conversation, Message
@@ -43,11 +43,8 @@ def compose(
     undo_until = approvals.undo_until(session, now)
     message, delivery = outbound.say(session, conversation, text, author, undo_until, now, chosen)
     data = {
-        "message_id": str(message.id),
-        "delivery_id": str(delivery.id),
         "api_key_id": str(principal.api_key_id),
-        "body_commitment": audit.commitment(message.body_salt, text),
-        **recipients.recorded(message),
+        **approvals.said(message, delivery),
     }
     composed = audit.Event("message.composed", principal.actor, data)
     answered = overtaking.answered(session, conversation)

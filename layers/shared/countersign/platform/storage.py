@@ -51,6 +51,15 @@ def download_url(bucket: str, key: str, *, file_name: str, mime_type: str, secon
     return _client().generate_presigned_url("get_object", Params=asked, ExpiresIn=seconds)
 
 
+def upload_url(bucket: str, key: str, *, size_bytes: int, seconds: int) -> str:
+    """An address that takes a PUT of just so many bytes to be stored under `key`, from whoever has
+    it. It is made without a call, and ends with the credentials of its maker at the latest.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/PresignedUrlUploadObject.html
+    """
+    asked = {"Bucket": bucket, "Key": key, "ContentLength": size_bytes}
+    return _client().generate_presigned_url("put_object", Params=asked, ExpiresIn=seconds)
+
+
 @functools.cache
 def _client() -> S3Client:
     import boto3
