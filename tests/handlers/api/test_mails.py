@@ -42,6 +42,19 @@ def test_a_reviewer_sees_that_a_sender_may_be_forged(
     assert api.get(f"/drafts/{item['draft']['id']}")["authentication"] == FORGED
 
 
+@pytest.mark.parametrize("body", ["Can I return it?", "> Do you want it?\nYes!\n> Both?\nNo."])
+def test_a_reviewer_sees_that_a_mail_may_say_more(
+    api: Api, story: Story, mailbox: Mailbox, body: str
+) -> None:
+    mailbox.gets(body=body)
+    story.path.draft()
+    (item,) = api.get("/feed")["items"]
+    (message,) = story.messages(item["conversation"]["id"])
+    is_cut = body.startswith(">")
+    assert message["may_have_cut"] == is_cut
+    assert api.get(f"/drafts/{item['draft']['id']}")["may_have_cut"] == is_cut
+
+
 def test_only_of_a_mail_is_it_known_who_sent_it(api: Api, story: Story) -> None:
     """What a message of another channel says of itself is no finding of ours."""
     item = story.drafted()

@@ -33,6 +33,7 @@ def read(session: TenantSession, draft_id: UUID, now: datetime) -> schemas.Draft
         html=draft.suggested_html,
         sources=[schemas.Source.model_validate(source) for source in draft.top_sources],
         recipients=_recipients(session, conversation),
+        may_have_cut=trigger.may_have_cut,
         authentication=reading.authentication(trigger),
         revision_token=revision.token(session, conversation, draft) if is_pending else None,
         claim=claim(session, draft_id, now) if is_pending else None,

@@ -203,6 +203,13 @@ class Draft(Answer):
     html: str | None
     sources: list[Source]
     recipients: Recipients
+    may_have_cut: Annotated[
+        bool,
+        Field(
+            description="The message that it answers may say more than its `text`: read its "
+            "`quoted_text` too before you decide."
+        ),
+    ]
     authentication: Annotated[
         Authentication | None,
         Field(
