@@ -60,6 +60,17 @@ def _participants(mailbox: Mailbox) -> list[Participant]:
         return list(session.scalars(select(Participant)))
 
 
+def test_no_mail_is_lost_for_whom_it_names(mailbox: Mailbox) -> None:
+    """A row holds 64 KB of them."""
+    host = ".".join([letter * 60 for letter in "abcd"])
+    many = ", ".join(f'"{"🙂" * 100} {n}" <{n}@{host}>' for n in range(200))
+    mailbox.gets(*(f"{name}: {many}" for name in ("From", "Reply-To", "To", "Cc")))
+    kept = mailbox.one(Message).recipients
+    assert {name: 10 < len(kept[name]) < 100 for name in kept} == dict.fromkeys(kept, True)
+    assert set(kept) == {"sent_by", "reply_to", "to", "cc"}
+    assert kept["cc"][0]["address"] == f"0@{host}"
+
+
 def test_an_answer_to_what_they_wrote_goes_on_with_it(mailbox: Mailbox) -> None:
     begun = mailbox.gets("Message-ID: <m1@example.com>")
     assert mailbox.gets("In-Reply-To: <m1@example.com>", "Subject: Re: Order 1001") == begun

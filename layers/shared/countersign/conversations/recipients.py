@@ -18,6 +18,8 @@ from countersign.platform.errors import Invalid
 MOST_RECIPIENTS = 50
 """Of one mail of ours: SES takes no more."""
 _MOST_KEPT = 100
+_MOST_KEPT_BYTES = 15_000
+"""Of each of the four kinds, so that a JSON column holds them whatever a stranger writes there."""
 DIFFERENCES = ("added", "left_out")
 """Of a mail of ours, in its row's metadata: who had no part in the mail that it answers, and who
 had and does not get it."""
@@ -53,7 +55,17 @@ def read(rows: Iterable[dict[str, str]]) -> tuple[Address, ...]:
 def of_mail(mail: Mail) -> dict[str, Any]:
     """The addresses of a mail, as `messages.recipients` holds them: of each kind the first."""
     named = {"sent_by": mail.from_, "reply_to": mail.reply_to, "to": mail.to, "cc": mail.cc}
-    return {name: as_json(addresses[:_MOST_KEPT]) for name, addresses in named.items()}
+    return {name: _kept(addresses) for name, addresses in named.items()}
+
+
+def _kept(addresses: Iterable[Address]) -> list[dict[str, str]]:
+    kept, room = [], _MOST_KEPT_BYTES
+    for one in as_json(addresses)[:_MOST_KEPT]:
+        room -= len(json.dumps(one, ensure_ascii=False).encode()) + len(", ")
+        if room < 0:
+            break
+        kept.append(one)
+    return kept
 
 
 def answering(session: TenantSession, conversation: Conversation) -> Recipients:
