@@ -50,10 +50,10 @@ def test_they_are_listed_the_newest_first_page_by_page(story: Story, api: Api) -
     }
     assert page["items"][0]["since"].endswith("Z")
     seen = [item["id"] for item in page["items"]]
-    while page["next_cursor"]:
+    for _ in range(2):
         page = api.get("/suppressions", limit="2", cursor=page["next_cursor"])
         seen += [item["id"] for item in page["items"]]
-    assert seen == ids[::-1]
+    assert (seen, page["next_cursor"]) == (ids[::-1], None)
     assert api.call("GET", "/suppressions", query={"cursor": "x"}).wrong == {"query.cursor"}
 
 
