@@ -87,11 +87,12 @@ def _keep(real: socket.socket, client: socket.socket, answers: list[bytes]) -> N
     """Pass on each message; keep them up to each `ReadyForQuery`, how one signs in left out."""
     answer = b""
     for message in _messages(real):
-        client.sendall(message)
         answer = _AUTHENTICATED if message == _AUTHENTICATED else answer + message
+        # Kept before it is passed on: whoever has been told may look at what was recorded.
         if message[:1] == b"Z":
             answers.append(answer)
             answer = b""
+        client.sendall(message)
 
 
 def _messages(source: socket.socket) -> Iterator[bytes]:
