@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from sqlalchemy import URL, create_engine
 from sqlalchemy.pool import NullPool
 
@@ -28,6 +29,11 @@ PASSWORDS = {role: f"password-of-{role}" for role in ROLES}
 MEMORY, PREFIX = Path("/dev/shm"), "countersign-tests-"
 ROOM_BYTES = 4 * 1024**3
 _numbers = itertools.count()
+
+# On a busy machine anything may take long now and then. Where `CI` is set, hypothesis plays the
+# same examples each time: new ones are looked for where somebody works on the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @dataclass(frozen=True)

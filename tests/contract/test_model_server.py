@@ -260,7 +260,7 @@ def test_the_same_request_gets_the_same_reply() -> None:
     assert [Writer(encoder()).reply(content) for content in contents] == first
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.text(max_size=40), max_size=3),
     st.lists(

@@ -194,8 +194,7 @@ TAKING_BODIES = [operation for operation in whole.OPERATIONS if operation.method
 ALL = list(whole.OPERATIONS)
 PATIENT = settings(
     max_examples=150,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     derandomize=True,
 )
 
