@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from countersign.mail.automatic import MARK, Silence, silence
 from countersign.mail.model import Address, Mail, Part, Report
 from countersign.mail.verdicts import Verdicts
+from tests.unit.timing import seconds
 
 OURS = ("support@shop.example",)
 DELIVERED = Verdicts(envelope_from="jane@example.com", envelope_to=("support+x@in.shop.example",))
@@ -366,15 +366,17 @@ def test_any_mail_can_be_judged(
 
 
 def test_a_bomb_costs_little() -> None:
-    started = time.process_time()
-    for bomb in (
+    def judge(bombs: tuple[str, ...]) -> None:
+        for bomb in bombs:
+            headers = dict.fromkeys(("auto-submitted", "list-post", "x-original-from"), (bomb,))
+            one = Mail(subject=bomb, html=bomb, from_=(Address("", bomb),), headers=headers)
+            silence(one, Verdicts(), OURS)
+
+    bombs = (
         "[x] " * 250_000,
         "<mailto:" * 100_000,
         "<" * 10**6,
         "auto" * 250_000,
         "( ;" * 10**5,
-    ):
-        headers = dict.fromkeys(("auto-submitted", "list-post", "x-original-from"), (bomb,))
-        one = Mail(subject=bomb, html=bomb, from_=(Address("", bomb),), headers=headers)
-        silence(one, Verdicts(), OURS)
-    assert time.process_time() - started < 2
+    )
+    assert seconds(judge, bombs, 1) < 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from textwrap import dedent
 
 import pytest
@@ -14,6 +13,7 @@ from countersign.mail.bounces import Bounce, bounces
 from countersign.mail.model import Address, Mail, Report
 from countersign.mail.reading import read
 from countersign.mail.verdicts import Verdicts
+from tests.unit.timing import seconds
 
 ORIGINAL = """\
 Return-Path: <support@shop.example>
@@ -394,14 +394,15 @@ def test_any_mail_can_be_looked_at(text: str, subject: str, status: list[dict[st
 
 
 def test_a_bomb_costs_little() -> None:
+    def look(bombs: tuple[str, ...]) -> None:
+        for bomb in bombs:
+            headers = {"from": (bomb,), "x-failed-recipients": (bomb,)}
+            said = {"diagnostic-code": bomb, "status": bomb}
+            groups = ({"final-recipient": f"a{number}@b.example", **said} for number in range(300))
+            fields = Report("delivery-status", tuple(groups))
+            for one in (Mail(text=bomb), Mail(html=bomb), Mail(text=bomb, report=fields)):
+                mail = Mail(text=one.text, html=one.html, report=one.report, headers=headers)
+                assert len(bounces(mail)) <= 100
+
     many = "".join(f"<a{number}@b.example>: 550 no such user\n" for number in range(50_000))
-    started = time.process_time()
-    for bomb in (many, "a@" + "b." * 500_000, "user " * 200_000):
-        headers = {"from": (bomb,), "x-failed-recipients": (bomb,)}
-        said = {"diagnostic-code": bomb, "status": bomb}
-        groups = ({"final-recipient": f"a{number}@b.example", **said} for number in range(300))
-        fields = Report("delivery-status", tuple(groups))
-        for one in (Mail(text=bomb), Mail(html=bomb), Mail(text=bomb, report=fields)):
-            mail = Mail(text=one.text, html=one.html, report=one.report, headers=headers)
-            assert len(bounces(mail)) <= 100
-    assert time.process_time() - started < 5
+    assert seconds(look, (many, "a@" + "b." * 500_000, "user " * 200_000), 1) < 5

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from countersign.mail import layout, markup
 from countersign.mail.html import sanitize, to_text
-from tests.unit.mail.timing import seconds
+from tests.unit.timing import seconds
 
 
 def attributes(html: str, tag: str) -> dict[str, str]:
@@ -160,7 +160,7 @@ def test_text_is_what_a_reader_sees(html: str, text: str) -> None:
 
 
 @given(st.text(st.sampled_from(list("<>/=\"'!-& \nabp;#\ud800\0")), max_size=60))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_nothing_raises_and_nothing_unsafe_comes_of_signs(html: str) -> None:
     to_text(html)
     assert not re.search(r"<[^>]*\son\w+=", sanitize(html))
@@ -175,7 +175,7 @@ PIECES = sorted(
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map(" ".join))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_no_word_is_lost_however_elements_stand(html: str) -> None:
     words = len(re.findall(r"word|other", html))
     assert len(re.findall(r"word|other", to_text(html))) == words

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from countersign.mail.reading import contents, read
 from countersign.platform.errors import Invalid
-from tests.unit.mail.timing import seconds
+from tests.unit.timing import seconds
 
 MIB = 1024 * 1024
 HEAD = b"From: a@b.c\r\nTo: d@e.f\r\nSubject: s\r\n"
@@ -111,7 +111,7 @@ EDITS = st.tuples(st.integers(0, 5000), st.integers(0, 3), st.binary(max_size=3)
 DAMAGE = st.lists(EDITS, max_size=6)
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250)
 @given(headers(), st.recursive(leaves(), multiparts, max_leaves=8), DAMAGE)
 def test_whatever_is_damaged_nothing_but_invalid_is_raised(
     head: bytes, entity: bytes, damage: list[tuple[int, int, bytes]]
@@ -123,7 +123,7 @@ def test_whatever_is_damaged_nothing_but_invalid_is_raised(
     check(bytes(raw))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=300))
 def test_any_bytes(raw: bytes) -> None:
     check(raw)

@@ -16,7 +16,7 @@ from countersign.mail.html import to_text
 from countersign.mail.markup import encodable
 from countersign.mail.model import Mail
 from countersign.mail.said import Said, said
-from tests.unit.mail.timing import seconds
+from tests.unit.timing import seconds
 
 N, A = "Ana García-Lönn", "ana.garcia@example.com"
 ANSWER = "Yes, please send the blue one.\n\nIt must be here by Friday."
@@ -387,7 +387,7 @@ LINES = [
 @given(
     st.lists(st.sampled_from(LINES), max_size=25), st.booleans(), st.sampled_from(["", "Fwd: x"])
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_each_line_is_shown_or_hidden_once(lines: list[str], is_reply: bool, subject: str) -> None:
     got = of_text("\n".join(lines), subject, is_reply)
     parts = [*got.text.split("\n"), *(got.quoted or "").split("\n")]
@@ -400,7 +400,7 @@ def test_each_line_is_shown_or_hidden_once(lines: list[str], is_reply: bool, sub
 @given(
     st.lists(st.sampled_from(["own words", "own question?", "", "Ana", "12 May 2024:"]), max_size=9)
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_nothing_above_the_first_sign_of_a_quote_is_lost(own: list[str]) -> None:
     before = "\n".join([*own, "the last of them"])
     for behind in (f"{ATTRIBUTIONS[0]}\n{MARKED}", f"{DIVIDERS[0]}\n{QUOTE}", MARKED):
@@ -410,7 +410,7 @@ def test_nothing_above_the_first_sign_of_a_quote_is_lost(own: list[str]) -> None
 
 
 @given(st.text(max_size=300), st.text(st.sampled_from(list("<>/=\"' \nadiv>:@-_1")), max_size=80))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_nothing_raises_and_no_word_is_invented(text: str, html: str) -> None:
     got = said(Mail(text=text, references=("x",)))
     assert set(WORDS.findall(got.text)) <= set(WORDS.findall(encodable(text)))
@@ -454,7 +454,7 @@ def test_time_grows_as_the_text_does(make: Callable[[int], str]) -> None:
     """Eight times as much takes some eight times as long; squared, it were 64 times."""
     small, large = seconds(of_text, make(2_500)), seconds(of_text, make(20_000))
     assert large < 0.05 or large < 24 * small
-    assert large < 1.0
+    assert large < 2.0
 
 
 def test_lines_without_number_are_what_the_last_of_them_is() -> None:

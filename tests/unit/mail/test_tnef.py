@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import struct
-import time
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from countersign.mail import rtf, tnef
 from countersign.mail.reading import contents, read
+from tests.unit.timing import seconds
 
 TEXT, RTF, HTML, CODE_PAGE = 0x1000, 0x1009, 0x1013, 0x3FDE
 DATA, NAME, LONG_NAME, MIME_TYPE, CONTENT_ID = 0x3701, 0x3704, 0x3707, 0x370E, 0x3712
@@ -148,7 +148,7 @@ def test_truncated_rtf_gives_what_is_there() -> None:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_a_damaged_container_raises_nothing(data: st.DataObject) -> None:
     raw = bytearray(container({TEXT: "x" * 50, RTF: compressed(b"{\\rtf1 x\\par}")}, BILL, LOGO))
@@ -171,6 +171,4 @@ def test_hostile_containers_take_little_time() -> None:
         begin + struct.pack("<BII", 1, 0x69003, 0xFFFFFFFF) + bytes(1_000_000),
         begin + attribute(1, 0x69003, properties({RTF: compressed(b"{\\'ff\\u1 " * 100_000)})),
     ):
-        start = time.process_time()
-        tnef.unpack(raw)
-        assert time.process_time() - start < 3
+        assert seconds(tnef.unpack, raw, 1) < 3

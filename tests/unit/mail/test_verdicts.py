@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +15,7 @@ from countersign.mail.verdicts import (
     is_spoofed,
     verdict,
 )
+from tests.unit.timing import seconds
 
 GOOGLE = """mx.google.com;
        dkim=pass header.i=@example.com header.s=s1 header.b=abc;
@@ -157,16 +156,18 @@ def test_aligned() -> None:
 
 
 def test_a_bomb_costs_little() -> None:
-    started = time.process_time()
-    for bomb in (
+    def judge(bombs: tuple[str, ...]) -> None:
+        for bomb in bombs:
+            from_authentication_results(mail("x", bomb), ["", "a"])
+
+    bombs = (
         '"' + '\\"' * 10**6,
         "(" * 10**6,
         "a=" * 10**6,
         ";" * 10**6,
         "a;" + "spf=pass;" * 10**6,
-    ):
-        from_authentication_results(mail("x", bomb), ["", "a"])
-    assert time.process_time() - started < 1
+    )
+    assert seconds(judge, bombs, 1) < 1
 
 
 @given(st.text(alphabet='a=;."()\\ pasfilmrcdk/', max_size=80))
