@@ -5,15 +5,19 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 HANG_UP = b""
 SILENCE = b"..."
-"""No answer until the server ends."""
+"""No answer."""
 TRICKLE = b"2...."
-"""An answer of which a byte comes now and then, for ever."""
+"""An answer of which a byte comes now and then, and never the last."""
+
+PATIENCE_SECONDS = 30.0
+"""How long it waits, in either way, for a client to leave."""
 
 EHLO = b"250-mx.example\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 AUTH PLAIN LOGIN"
 
@@ -29,6 +33,8 @@ class ScriptedServer:
     said: list[bytes] = field(default_factory=list)
     mails: list[bytes] = field(default_factory=list)
     connections: int = 0
+    outlasted: bool = False
+    """Whether a client was there at the end of its patience."""
 
     def __post_init__(self) -> None:
         self._ended = threading.Event()
@@ -47,7 +53,8 @@ class ScriptedServer:
         self._thread.join(5)
         for peer in self._peers:
             with suppress(OSError):
-                peer.shutdown(socket.SHUT_RDWR)
+                # Not the TLS socket's own, which would have its thread read on as if in clear.
+                socket.socket.shutdown(peer, socket.SHUT_RDWR)
         for talk in self._talks:
             talk.join(5)
 
@@ -102,9 +109,17 @@ class ScriptedServer:
         if isinstance(answer, list):
             answer = answer.pop(0) if answer[1:] else answer[0]
         if answer == SILENCE:
-            self._ended.wait(10)
-        while answer == TRICKLE and not self._ended.wait(0.05):
-            peer.sendall(b"2")
+            self.outlasted = not self._ended.wait(PATIENCE_SECONDS)
+        if answer == TRICKLE:
+            self._trickle(peer)
         if answer in (HANG_UP, SILENCE, TRICKLE):
             raise ConnectionAbortedError
         peer.sendall(answer + b"\r\n")
+
+    def _trickle(self, peer: socket.socket) -> None:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not self._ended.wait(0.05):
+            if time.monotonic() > until:
+                self.outlasted = True
+                return
+            peer.sendall(b"2")
