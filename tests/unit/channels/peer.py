@@ -19,13 +19,15 @@ class Call:
 class Peer:
     """`answers` holds (status, headers, body) of each call to come; the last one repeats.
 
-    A status of 0 closes the connection without an answer, -1 never answers until `release`.
+    A status of 0 closes the connection without an answer, -1 does so on `release`; `outlasted` is
+    whether that did not come for half a minute.
     """
 
     url: str
     answers: list[tuple[int, dict[str, str], bytes]] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     release: threading.Event = field(default_factory=threading.Event)
+    outlasted: bool = False
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -36,7 +38,7 @@ class Handler(BaseHTTPRequestHandler):
         peer.calls.append(Call(self.command, self.path, headers, body))
         status, extra, content = peer.answers.pop(0) if peer.answers[1:] else peer.answers[0]
         if status == -1:
-            peer.release.wait(10)
+            peer.outlasted = not peer.release.wait(30)
         if status <= 0:
             self.close_connection = True
             return

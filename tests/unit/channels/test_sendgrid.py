@@ -205,7 +205,7 @@ def test_what_an_answer_means(peer: Peer, mail: Outgoing, given: Any, result: Se
 def test_no_answer_in_time_may_have_been_sent(
     peer: Peer, mail: Outgoing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calls, "SECONDS", 0.2)
+    monkeypatch.setattr(calls, "SECONDS", 1)
     peer.answers = [(-1, {}, b"")]
     assert isinstance(send(mail, peer.url), Unknown)
 

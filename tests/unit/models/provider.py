@@ -35,6 +35,8 @@ class Provider:
     def __init__(self, *replies: Reply | Callable[[Request], Reply]) -> None:
         self.replies = list(replies)
         self.requests: list[Request] = []
+        self.has_said_all = False
+        """Whether it came to the end of a reply."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
@@ -77,6 +79,7 @@ class Provider:
                     for start in range(0, len(body), step):
                         time.sleep(reply.delay)
                         self.wfile.write(body[start : start + step])
+                    provider.has_said_all = True
                 except OSError:
                     self.close_connection = True
 

@@ -179,7 +179,7 @@ def test_how_long_to_wait(
 
 
 def test_a_bedrock_that_hangs_is_asked_once_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Provider(Reply(body=reply(), delay=5)) as provider:
+    with Provider(Reply(body=reply(), delay=30)) as provider:
         monkeypatch.setenv("AWS_ENDPOINT_URL", provider.base_url)
         with pytest.raises(ModelUnavailable, match="ReadTimeoutError"):
             BedrockChat(CLAUDE, 0.2).answer("Be brief.", "Hi")

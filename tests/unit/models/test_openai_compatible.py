@@ -50,7 +50,7 @@ def keys(monkeypatch: pytest.MonkeyPatch) -> Keys:
     return found
 
 
-def chat(provider: Provider, *, secret_id: str = "", timeout: float = 5.0) -> OpenAIChat:
+def chat(provider: Provider, *, secret_id: str = "", timeout: float = 60.0) -> OpenAIChat:
     return OpenAIChat(Endpoint(provider.base_url, secret_id, timeout), "writer-1")
 
 
@@ -274,23 +274,21 @@ def test_a_wait_that_is_none(header: str) -> None:
 
 
 def test_a_provider_that_hangs_is_left() -> None:
-    with Provider(Reply(body=completion(), delay=5)) as provider:
-        began = time.monotonic()
+    with Provider(Reply(body=completion(), delay=30)) as provider:
         with pytest.raises(ModelUnavailable, match=r"did not answer within 0\.2 seconds"):
             chat(provider, timeout=0.2).answer("Be brief.", "Hi")
-    assert time.monotonic() - began < 2
+        assert not provider.has_said_all
 
 
 @pytest.mark.parametrize("how", [{}, {"Transfer-Encoding": "chunked"}])
 def test_a_provider_that_trickles_is_left(how: dict[str, str]) -> None:
-    content = b'{"choices": [' + b" " * 1000
+    content = b'{"choices": [' + b" " * 3600
     if how:
-        content = b"1\r\n{\r\n" * 200
+        content = b"1\r\n{\r\n" * 600
     with Provider(Reply(body=content, delay=0.05, piece=6, headers=how)) as provider:
-        began = time.monotonic()
         with pytest.raises(ModelUnavailable, match=r"did not answer within 0\.3 seconds"):
             chat(provider, timeout=0.3).answer("Be brief.", "Hi")
-    assert time.monotonic() - began < 2
+        assert not provider.has_said_all
 
 
 def test_a_chunked_answer_is_read_whole() -> None:
