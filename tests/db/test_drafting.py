@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path as File
 from typing import Any
 
@@ -163,10 +163,8 @@ def test_answers_that_are_cut_off_count_towards_what_a_day_may_cost(
     with path.tenant_session() as session:
         session.execute(update(OrganizationSettings).values(daily_model_budget_microusd=1200))
     use(path, ModelMalformed("Cut off.").billed(1000, 100))
-    path.draft()
-    later = datetime.now(UTC) + timedelta(minutes=1)
-    monkeypatch.setattr(clock, "now", lambda: later)
-    path.draft()
+    at_noon(path, monkeypatch)
+    at_noon(path, monkeypatch, timedelta(minutes=1))
     assert (request(path).status, request(path).reason) == ("abstained", "daily_budget_spent")
 
 
@@ -320,11 +318,12 @@ def test_nothing_is_asked_without_sources(
 )
 def test_a_model_that_is_away_is_asked_again(path: Path, error: ModelError) -> None:
     use(path, error)
+    before = datetime.now(UTC)
     path.draft()
     again = request(path)
     assert again.status == "waiting"
     wait = getattr(error, "retry_after", None) or 10
-    assert again.not_before > datetime.now(UTC) + timedelta(seconds=wait - 2)
+    assert again.not_before >= before + timedelta(seconds=wait)
     # A message that comes too early is put off: the model is not asked.
     path.draft()
     assert request(path).attempts == 1
@@ -358,16 +357,30 @@ def test_a_refusal_of_the_provider_is_final(path: Path) -> None:
     )
 
 
-def test_no_more_is_spent_than_a_day_may_cost(path: Path) -> None:
+def test_no_more_is_spent_than_a_day_may_cost(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with path.tenant_session() as session:
         session.execute(update(OrganizationSettings).values(daily_model_budget_microusd=1200))
     use(path, GOOD)
-    path.draft()
+    at_noon(path, monkeypatch)
     assert path.count(Draft) == 1
     path.receive(path.tenant.webhook("And shipping?", message_id="m2"))
     use(path)
-    path.draft()
+    at_noon(path, monkeypatch)
     assert (request(path).status, request(path).reason) == ("abstained", "daily_budget_spent")
+    path.receive(path.tenant.webhook("And returns?", message_id="m3"))
+    use(path, GOOD)
+    at_noon(path, monkeypatch, timedelta(hours=12))
+    assert request(path).status == "drafted"
+
+
+def at_noon(path: Path, patch: pytest.MonkeyPatch, later: timedelta = timedelta(0)) -> None:
+    """Draft at tomorrow's noon, or later, wherever in a day the test runs."""
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    noon = datetime.combine(tomorrow, time(12), UTC)
+    patch.setattr(clock, "now", lambda: noon + later)
+    path.draft()
+    with path.database.connect() as owner:
+        owner.execute("UPDATE model_usage SET created_at = %s", [noon + later])
 
 
 def test_bursts_are_answered_once(
@@ -376,13 +389,15 @@ def test_bursts_are_answered_once(
     tenant = world.add_tenant(database, debounce_seconds=30)
     world.add_knowledge(database, tenant, [TEXT])
     path = Path(database, tenant, memory_queues)
+    now = datetime.now(UTC)
+    monkeypatch.setattr(clock, "now", lambda: now)
     for number in range(3):
         path.receive(tenant.webhook(f"Part {number}", message_id=f"m{number}"))
-    assert {delay for _, delay in memory_queues.sent["drafts"]} <= {29, 30}
+    assert {delay for _, delay in memory_queues.sent["drafts"]} == {30}
     chat = use(path, GOOD)
     path.draft()
     assert chat.shown == []
-    later = datetime.now(UTC) + timedelta(seconds=31)
+    later = now + timedelta(seconds=31)
     monkeypatch.setattr(clock, "now", lambda: later)
     path.draft()
     assert [message["text"] for message in chat.shown[0]["conversation"]] == [

@@ -91,6 +91,7 @@ def test_work_that_is_committed_does_not_fail_for_its_publishing(
 def test_a_promise_far_ahead_waits_until_a_queue_can_hold_it(
     path: Path, relay: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    later(monkeypatch, timedelta(0))
     body = {"organization_id": str(path.tenant.organization_id)}
     with path.outbox.transaction(path.tenant.organization_id) as session:
         outbox.enqueue(session, "outbound", body, clock.now() + timedelta(hours=1))
@@ -101,7 +102,7 @@ def test_a_promise_far_ahead_waits_until_a_queue_can_hold_it(
     assert relay.sweep() is False
     ((sent, delay),) = path.sent.sent["outbound"]
     assert sent["organization_id"] == body["organization_id"]
-    assert 470 <= delay <= 480
+    assert delay == 480
 
 
 def test_many_promises_go_out_in_one_sweep(
@@ -148,6 +149,7 @@ def test_the_heads_of_a_day_are_put_away_once(
 def test_one_organization_without_a_checkpoint_does_not_cost_the_others_theirs(
     path: Path, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    later(monkeypatch, timedelta(0))
     organizations = {path.tenant.organization_id}
     organizations |= {world.add_tenant(database, slug).organization_id for slug in ("b", "c")}
     failing: list[str] = []

@@ -30,7 +30,7 @@ BODIES: dict[str, Any] = {
     "reject_draft": {"reason_code": "other"},
     "compose_message": {"text": "Hi"},
     "snooze_conversation": {
-        "until": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
+        "until": (datetime.now(UTC) + timedelta(days=1)).isoformat(),
     },
     "resolve_delivery": {"outcome": "sent"},
     "begin_upload": {"file_name": "a.pdf", "mime_type": "application/pdf", "size_bytes": 1},
