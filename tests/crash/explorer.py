@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import zip_longest
 
 import pytest
@@ -54,8 +54,9 @@ class Explorer:
         self._ground = Ground(database, act, LOCK_TIMEOUT if act.is_race else "0")
         self._product = Product(database, self._edges, patch)
         self._before: Outside | None = None
-        # Ahead of the database's own clock, which says when a row was made.
-        self._start = datetime.now(UTC) + timedelta(minutes=15)
+        # Ahead of the database's own clock, which says when a row was made; no midnight is near.
+        tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+        self._start = datetime.combine(tomorrow, time(12), UTC)
         self.stage: Stage
         self.end: Record | None = None
 

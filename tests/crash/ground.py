@@ -45,7 +45,7 @@ _FOUND = """
     INSERT INTO organization_memberships (organization_id, user_id) VALUES (%(org)s, %(user)s);
     INSERT INTO api_keys (organization_id, id, user_id, name, secret_hash, scopes, expires_at)
     VALUES (%(org)s, %(key)s, %(user)s, 'test', %(secret_hash)s, %(scopes)s,
-            now() + interval '1 day');
+            now() + interval '3 days');
     INSERT INTO channels (organization_id, id, type, provider, external_id, name)
     VALUES (%(org)s, %(channel)s, %(type)s, %(provider)s, %(address)s, 'Channel');
     INSERT INTO datasets (organization_id, id, slug, name) VALUES (%(org)s, %(set)s, 'faq', 'FAQ');
