@@ -57,7 +57,7 @@ def child(
 
 
 def wait_for(
-    process: "subprocess.Popen[bytes]", url: str, log: Path, *, seconds: float = 60.0
+    process: "subprocess.Popen[bytes]", url: str, log: Path, *, seconds: float = 180.0
 ) -> None:
     """Return as soon as `process`, and no other, answers at `url`, be it that it wants a key.
 

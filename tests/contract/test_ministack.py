@@ -176,7 +176,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         yield Deployed(state, folder, aws)
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 60) -> None:
+def eventually(holds: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"it did not happen within {seconds} s"
@@ -339,12 +339,12 @@ def test_a_poisoned_message_ends_among_the_dead_letters_and_comes_back(deployed:
 
 def test_a_message_whose_worker_is_killed_returns(deployed: Deployed) -> None:
     deployed.send("slow")
-    eventually(lambda: len(deployed.lines("slow")) == 1)
-    (first,) = deployed.lines("slow")
+    eventually(lambda: bool(deployed.lines("slow")))
+    first = deployed.lines("slow")[0]
     worker = psutil.Process(first[1])
     assert deployed.outputs["Work"] in " ".join(worker.cmdline())
     worker.kill()
-    eventually(lambda: len(deployed.lines("slow")) == 2)
+    eventually(lambda: len(deployed.lines("slow")) > 1)
     second = deployed.lines("slow")[1]
     assert second[1] != first[1]
     assert second[0] - first[0] > 2.5
@@ -407,7 +407,7 @@ def test_another_version_of_ministack_is_refused(monkeypatch: pytest.MonkeyPatch
 
 
 def test_two_that_start_at_once_do_not_meet(tmp_path: Path) -> None:
-    together = threading.Barrier(2, timeout=120)
+    together = threading.Barrier(2, timeout=300)
 
     def queues(name: str) -> list[str]:
         together.wait()

@@ -1,7 +1,6 @@
 """The embedded PostgreSQL: private, quick to come back, and harmless to its surroundings."""
 
 import os
-import signal
 import stat
 import subprocess
 import sys
@@ -136,13 +135,14 @@ def test_a_server_that_outlived_its_parent_is_replaced(
 def test_a_pid_file_left_by_a_crash_that_names_a_stranger_is_dropped(
     folder: Path, held: "subprocess.Popen[str]"
 ) -> None:
-    server = postmaster(folder)
+    server = psutil.Process(postmaster(folder))
+    every = [server, *server.children()]
     held.kill()
     held.wait()
-    os.kill(server, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(server)] if psutil.pid_exists(server) else [], timeout=5)
+    server.kill()
+    assert not psutil.wait_procs(every, timeout=60)[1]
     pid_file = folder / "data" / "postmaster.pid"
-    pid_file.write_text(pid_file.read_text().replace(str(server), str(os.getpid()), 1))
+    pid_file.write_text(pid_file.read_text().replace(str(server.pid), str(os.getpid()), 1))
     with postgres.running(folder, fsync=False) as cluster:
         assert value(cluster, "select 1") == 1
 
