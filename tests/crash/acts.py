@@ -179,7 +179,7 @@ ACTS = {
     "message by sms": Act(message, statements=True),
     "reply by sms": Act(reply, before=(message,), undo_seconds=10, statements=True),
     "message by whatsapp": Act(
-        message, "whatsapp", functions=("webhooks", "ingest"), statements=True
+        message, "whatsapp", functions=("webhooks", "ingest", "attachments"), statements=True
     ),
     "message by api": Act(large_message, "api", functions=("webhooks", "ingest"), statements=True),
     "reply by api": Act(

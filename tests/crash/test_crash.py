@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from countersign.channels import attempts
+from countersign.conversations import attachments
 from countersign.drafting import requests
 from countersign.platform import outbox
 from tests.crash.acts import ACTS, RACES, Act
@@ -99,6 +100,7 @@ def test_a_send_of_unknown_end_is_settled(
         # Else a process that froze before its call could make it after another has taken over.
         (attempts.LEASE, "Outbound"),
         (requests.LEASE, "Drafts"),
+        (attachments.LEASE, "Attachments"),
         # Else the relay could look before a process that froze has committed. Queues would bring
         # the work of other functions again, and a check with it.
         (timedelta(seconds=outbox.CHECK_AFTER_SECONDS), "Approvals"),

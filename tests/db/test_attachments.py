@@ -121,7 +121,9 @@ class Files:
 
     def recorded(self) -> list[str]:
         with self.mailbox.path.tenant_session() as session:
-            return list(session.scalars(select(AuditEvent.type).order_by(AuditEvent.occurred_at)))
+            of_conversations = AuditEvent.stream_id != session.organization_id
+            types = select(AuditEvent.type).where(of_conversations).order_by(AuditEvent.seq)
+            return list(session.scalars(types))
 
     def one(self) -> Attachment:
         (file,) = self.all()
