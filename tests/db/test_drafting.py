@@ -53,6 +53,7 @@ GOOD = {
     "answer": "Yes, for 30 days.",
     "citations": [{"source": "S1", "quote": "free for 30 days"}],
 }
+NOON = datetime.combine(datetime.now(UTC).date() + timedelta(days=1), time(12), UTC)
 
 
 class Saying(QuotingChat):
@@ -374,13 +375,11 @@ def test_no_more_is_spent_than_a_day_may_cost(path: Path, monkeypatch: pytest.Mo
 
 
 def at_noon(path: Path, patch: pytest.MonkeyPatch, later: timedelta = timedelta(0)) -> None:
-    """Draft at tomorrow's noon, or later, wherever in a day the test runs."""
-    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
-    noon = datetime.combine(tomorrow, time(12), UTC)
-    patch.setattr(clock, "now", lambda: noon + later)
+    """Draft at a noon to come, or later, wherever in a day the test runs."""
+    patch.setattr(clock, "now", lambda: NOON + later)
     path.draft()
     with path.database.connect() as owner:
-        owner.execute("UPDATE model_usage SET created_at = %s", [noon + later])
+        owner.execute("UPDATE model_usage SET created_at = %s", [NOON + later])
 
 
 def test_bursts_are_answered_once(
