@@ -83,11 +83,13 @@ def _has_room() -> bool:
 def _remove_leftovers() -> None:
     """End and remove what sessions that were killed left in memory."""
     an_hour_ago = time.time() - 3600
-    old = [each for each in MEMORY.glob(f"{PREFIX}*") if each.stat().st_mtime < an_hour_ago]
-    for folder in old:
-        with suppress(AlreadyRunning), exclusive(folder / "lock"):
-            postgres.stop_leftover(folder)
-            shutil.rmtree(folder)
+    for folder in MEMORY.glob(f"{PREFIX}*"):
+        # Other sessions remove theirs, and what they find, at the same time.
+        with suppress(AlreadyRunning, FileNotFoundError):
+            if folder.stat().st_mtime < an_hour_ago:
+                with exclusive(folder / "lock"):
+                    postgres.stop_leftover(folder)
+                    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
