@@ -18,13 +18,15 @@ from tests.crash.product import ROLES
 from tests.crash.stage import Stage
 
 Play = Callable[[Stage], None]
+JUST_LATER = 3
+"""Seconds after which a mail is told of that does not come in one batch with the one before it."""
 WHOLE_WINDOW = 900
 """Seconds to undo, or of debouncing: longer than it takes a queue to bring a message again."""
 
 
 @dataclass(frozen=True)
 class Act:
-    """An act, told in its `play`: on which type of channel, and what came before it.
+    """An act, told in its `play`: on which of the `CHANNELS`, and what came before it.
 
     Of an act that differs little from another, only that is explored: the `functions` whose part in
     it is another one, and their `statements` only if their transactions are others.
@@ -161,12 +163,79 @@ def race(stage: Stage) -> None:
     stage.rest()
 
 
+def overtaking(stage: Stage) -> None:
+    """The customer's next mail comes just as the approved reply is handed over."""
+    stage.agent.approves()
+    stage.customer.mails("And without the box?", message_id="m2", answered_id="m1")
+    stage.rest()
+    stage.agent.resolves()
+    stage.rest()
+
+
 def told_again(stage: Stage) -> None:
     """The provider tells of a message under another event id, just as it is taken in."""
     stage.customer.writes("Can I return my order for free?")
     stage.rest(until=stage.now() + timedelta(seconds=1))
     stage.customer.writes("Can I return my order for free?", told_as="again")
     stage.rest()
+
+
+def told_both_ways(stage: Stage) -> None:
+    """One mail comes by SendGrid and by SES."""
+    stage.customer.mails("Can I return my order for free?")
+    stage.customer.mails("Can I return my order for free?", way="ses")
+    stage.rest()
+
+
+def equal_ids(stage: Stage) -> None:
+    """Two mails have one Message-ID, as some programs give it."""
+    stage.customer.mails("Can I return my order for free?")
+    stage.customer.mails("And without the box?")
+    stage.rest()
+
+
+def told_both_ways_at_once(stage: Stage) -> None:
+    """The second way brings it just as it is taken in by the first."""
+    stage.customer.mails("Can I return my order for free?")
+    stage.customer.mails("Can I return my order for free?", way="ses", later=JUST_LATER)
+    stage.rest()
+
+
+def equal_ids_at_once(stage: Stage) -> None:
+    """The second mail comes just as the first is taken in."""
+    stage.customer.mails("Can I return my order for free?")
+    stage.customer.mails("And without the box?", later=JUST_LATER)
+    stage.rest()
+
+
+def answered_reply(stage: Stage) -> None:
+    """The reply is answered as soon as its provider has taken it."""
+    stage.outside.post_office.then = stage.customer.answers
+    reply(stage)
+
+
+def bounced_reply(stage: Stage) -> None:
+    """The provider tells that it arrived, and that it did not after all."""
+    stage.outside.ses.tells = ("Send", "Delivery", "Bounce")
+    reply(stage)
+
+
+def returned_reply(stage: Stage) -> None:
+    """Nobody tells what became of it but a mail server, by a mail, at once."""
+    stage.outside.post_office.then = stage.customer.cannot_be_reached
+    reply(stage)
+
+
+def handed_over(stage: Stage) -> None:
+    """The reply goes out, and nobody looks what became of it."""
+    stage.agent.approves()
+    stage.rest()
+
+
+def throttled_mail(stage: Stage) -> None:
+    """The mail server takes it at the second try."""
+    stage.outside.mail_server.answers.append("451 4.7.1 Try again later")
+    reply(stage)
 
 
 def overtake(stage: Stage) -> None:
@@ -222,10 +291,28 @@ ACTS = {
         statements=True,
     ),
     "night": Act(night, before=(message,), functions=("relay",), statements=True),
+    "message by ses": Act(message, "ses", functions=("ingest",), statements=True),
+    "message by sendgrid": Act(message, "sendgrid", functions=("webhooks", "ingest")),
+    "message both ways": Act(told_both_ways, "sendgrid", functions=("ingest",)),
+    "messages of one id": Act(equal_ids, "ses", functions=("ingest",)),
+    "reply by ses": Act(reply, "ses", (message,), functions=("outbound", "ingest")),
+    "reply by sendgrid": Act(reply, "sendgrid", (message,), functions=("outbound", "webhooks")),
+    "answered reply": Act(answered_reply, "smtp", (message,), functions=("outbound", "ingest")),
+    "bounced reply": Act(bounced_reply, "ses", (message,), functions=("ingest",)),
+    "returned reply": Act(returned_reply, "smtp", (message,), functions=("outbound", "ingest")),
 }
 RACES = {
     "approval against message": Act(
         race, before=(message,), functions=("approvals", "ingest"), is_race=True
     ),
     "message against itself": Act(told_again, "api", functions=("ingest",), is_race=True),
+    "mail against itself": Act(
+        told_both_ways_at_once, "sendgrid", functions=("ingest",), is_race=True
+    ),
+    "mail against mail of its id": Act(
+        equal_ids_at_once, "ses", functions=("ingest",), is_race=True
+    ),
+    "hand-over against mail": Act(
+        overtaking, "ses", before=(message,), functions=("outbound", "ingest"), is_race=True
+    ),
 }

@@ -12,10 +12,22 @@ from countersign.platform.ids import new_id
 from local.providers.callbacks import Event
 from local.providers.receiver import envelope
 from local.providers.receiver import signed_headers as signed_by_receiver
+from local.providers.sendgrid import inbound
 from local.providers.twilio import Media
 from local.providers.twilio import signed_headers as signed_by_twilio
+from tests.crash import mails
 from tests.crash.edges import Crash
-from tests.crash.ground import ACCOUNT, CUSTOMER, OUR_NUMBER, SIGNING_SECRET, TOKEN
+from tests.crash.ground import (
+    ACCOUNT,
+    CUSTOMER,
+    CUSTOMERS_ADDRESS,
+    OUR_NUMBER,
+    PARSE_KEY,
+    SIGNING_SECRET,
+    SUPPORT,
+    TOKEN,
+)
+from tests.crash.postoffice import Taken
 
 if TYPE_CHECKING:
     from tests.crash.stage import Stage
@@ -26,15 +38,51 @@ class Customer:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self.wrote: list[str] = []
 
     def writes(self, text: str, told_as: str = "") -> None:
         """`told_as` tells one message under several event ids, where the provider has such ids."""
         number = crc32(text.encode())
-        if self._stage.ground.tenant.provider == "twilio":
-            event = self._by_twilio(text, number)
+        if self._stage.ground.tenant.type == "email":
+            self.mails(text)
+        elif self._stage.ground.tenant.provider == "twilio":
+            self._stage.bring(self._by_twilio(text, number))
         else:
-            event = self._api_event(text, number, told_as)
-        self._stage.bring(event)
+            self._stage.bring(self._api_event(text, number, told_as))
+        self.wrote.append(text)
+
+    def mails(
+        self,
+        text: str,
+        *,
+        message_id: str = "m1",
+        answered_id: str = "",
+        way: str = "",
+        later: int = 0,
+    ) -> None:
+        """Writes a mail, which comes by SES, or to a channel of SendGrid's by Inbound Parse.
+
+        SES may tell of it some seconds `later`.
+        """
+        usual = "sendgrid" if self._stage.ground.tenant.provider == "sendgrid" else "ses"
+        raw = mails.of_customer(text, message_id, way or usual, answered_id)
+        if (way or usual) == "ses":
+            self._stage.outside.ses.bring(raw, CUSTOMERS_ADDRESS, [SUPPORT], later)
+        else:
+            headers, body = inbound(PARSE_KEY, raw, CUSTOMERS_ADDRESS, [SUPPORT])
+            self._stage.bring(Event(self._stage.ground.tenant.webhook_url, body, lambda: headers))
+        self.wrote.append(text)
+
+    def answers(self, taken: Taken) -> None:
+        """Somebody to whom the customer showed a mail of ours answers it."""
+        text = "And without the box?"
+        raw = mails.answer(taken, text)
+        self._stage.outside.ses.bring(raw, "carl@example.org", [taken.reply_address])
+        self.wrote.append(text)
+
+    def cannot_be_reached(self, taken: Taken) -> None:
+        """Their mail server sends a mail of ours back."""
+        self._stage.outside.ses.bring(mails.report(taken), "", [SUPPORT])
 
     def _by_twilio(self, text: str, number: int) -> Event:
         tenant = self._stage.ground.tenant
@@ -103,7 +151,7 @@ class Agent:
     def resolves(self) -> None:
         """Say of what stays unknown whether it went out, as the provider's own record has it."""
         for delivery in self._rows("deliveries", "status = 'unknown'"):
-            went_out = delivery["payload"]["text"] in self._stage.outside.internet.accepted()
+            went_out = delivery["payload"]["text"] in self._stage.outside.accepted()
             self._resolves(delivery, "sent" if went_out else "resend")
 
     def insists(self) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import psycopg
+from botocore.exceptions import ConnectionClosedError
 from psycopg.pq import TransactionStatus
 
 T = TypeVar("T")
@@ -153,6 +154,11 @@ class Edges:
         connection.edges, connection.process = self, self._process
         self._process.connections.append(connection)
         return connection
+
+
+def closed() -> Exception:
+    """How the loss of an answer looks to who calls AWS."""
+    return ConnectionClosedError(endpoint_url="https://aws.example")
 
 
 class Connection(psycopg.Connection[Any]):

@@ -120,11 +120,11 @@ class Explorer:
                 return point.sort != "statement"
             case "twin":
                 return point.sort == "call"
-            case "stall" if self._act.is_race:
-                return point.sort in ("statement", "commit")
+            case "stall" if self._act.is_race and point.sort in ("statement", "commit"):
+                return True
             case _:
                 # A lease can be outlived while a provider or a model is asked.
-                return point.sort == "call" and point.label.startswith("POST ")
+                return point.sort == "call" and point.label.startswith(("POST ", "SMTP "))
 
     def _make(self, trouble: Trouble, point: Point) -> list[Fault]:
         wrong = self.play(trouble)

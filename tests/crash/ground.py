@@ -18,6 +18,7 @@ from countersign.identity.api_keys import SCOPES
 from countersign.models.vectors import padded
 from countersign.platform.db import TenantSession
 from countersign.platform.ids import new_id
+from local.providers.sendgrid import SigningKey
 from tests.conftest import PASSWORDS, TestDatabase
 from tests.world import HashingEncoder
 
@@ -26,11 +27,21 @@ if TYPE_CHECKING:
 
 ARTICLE = "Returns are free for 30 days. Keep the box."
 CUSTOMER, OUR_NUMBER = "+15550100001", "+15550100002"
-PROVIDERS = {"sms": "twilio", "whatsapp": "twilio", "api": "api"}
-"""The types of channel, and who stands behind each."""
+CUSTOMERS_ADDRESS, SUPPORT = "ada@example.com", "support@shop.example"
+CHANNELS = {
+    "sms": ("sms", "twilio"),
+    "whatsapp": ("whatsapp", "twilio"),
+    "api": ("api", "api"),
+    "ses": ("email", "ses"),
+    "sendgrid": ("email", "sendgrid"),
+    "smtp": ("email", "smtp"),
+}
+"""The channels that acts name: of which type each is, and who stands behind it."""
 ACCOUNT, TOKEN = "AC" + "0" * 32, "token-of-twilio"
 SIGNING_SECRET = "whsec_c2VjcmV0LW9mLXRoZS1yZWNlaXZlciE="
 RECEIVER_URL = "https://receiver.example/receivers/shop"
+SENDGRID_KEY, EVENT_KEY, PARSE_KEY = "SG.key", SigningKey(), SigningKey()
+BUCKET_OF_SES = "raw"
 KEY_SECRET = "secret-of-the-agents-key"
 MAC_KEY = "key-of-channel-keys"
 PUBLIC_URL = "https://countersign.example"
@@ -69,8 +80,12 @@ class Tenant:
     api_key: str
 
     @property
+    def type(self) -> str:
+        return CHANNELS[self.channel][0]
+
+    @property
     def provider(self) -> str:
-        return PROVIDERS[self.channel]
+        return CHANNELS[self.channel][1]
 
     def address(self, number: str) -> str:
         """What a number is called on the channel."""
@@ -92,6 +107,13 @@ class Tenant:
         credentials = {
             "twilio": {"account_sid": ACCOUNT, "auth_token": TOKEN},
             "api": {"secret": SIGNING_SECRET, "url": RECEIVER_URL},
+            "ses": {"configuration_set": "countersign"},
+            "sendgrid": {
+                "api_key": SENDGRID_KEY,
+                "event_key": EVENT_KEY.public,
+                "parse_key": PARSE_KEY.public,
+            },
+            "smtp": {"host": "mx.example", "port": "25", "security": "none"},
         }[self.provider]
         own = {"channel-key": MAC_KEY, f"channels/{self.channel_id}": json.dumps(credentials)}
         return roles | own
@@ -148,8 +170,8 @@ class Ground:
             "scopes": list(SCOPES),
             "secret_hash": hashlib.sha256(KEY_SECRET.encode()).digest(),
             "provider": tenant.provider,
-            "type": tenant.channel,
-            "address": tenant.address(OUR_NUMBER),
+            "type": tenant.type,
+            "address": SUPPORT if tenant.type == "email" else tenant.address(OUR_NUMBER),
             "text": ARTICLE,
             "vector": Vector(padded(HashingEncoder().embed([ARTICLE]).vectors[0])).to_text(),
         }

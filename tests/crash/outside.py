@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
-from botocore.exceptions import ConnectionClosedError
 from urllib3.exceptions import ProtocolError
 
 from countersign.platform.ids import new_id
@@ -25,9 +25,20 @@ from local.http_server import Request, Response
 from local.providers.callbacks import Callbacks, Event
 from local.providers.faults import Fault
 from local.providers.receiver import Receiver, Receivers
+from local.providers.sendgrid import Account as SendGridAccount
+from local.providers.sendgrid import SendGrid
 from local.providers.twilio import Account, Twilio
-from tests.crash.edges import Edges
-from tests.crash.ground import ACCOUNT, SIGNING_SECRET, TOKEN, Tenant
+from tests.crash.edges import Edges, closed
+from tests.crash.ground import (
+    ACCOUNT,
+    EVENT_KEY,
+    PARSE_KEY,
+    SENDGRID_KEY,
+    SIGNING_SECRET,
+    TOKEN,
+    Tenant,
+)
+from tests.crash.postoffice import MailServer, PostOffice, Ses, Taken, by_sendgrid
 from tests.world import HashingEncoder, QuotingChat
 from tools import template
 
@@ -48,7 +59,11 @@ BATCH = {name: _declared(f"{name.title()}Source", "BatchSize") for name in QUEUE
 MOST_TRIES: int = APPLICATION["Parameters"]["MaxReceiveCount"]["Default"]
 # A queue may be late. The relay's checks come together this way, and a run has few sweeps.
 LATE = {"relay": timedelta(minutes=2)}
-STATUSES = {"twilio.example": ("sent", "delivered"), "receiver.example": ("message.delivered",)}
+STATUSES = {
+    "twilio.example": ("sent", "delivered"),
+    "receiver.example": ("message.delivered",),
+    "sendgrid.example": ("processed", "delivered"),
+}
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -99,17 +114,21 @@ class Queues:
         if QueueUrl in self.refuses:
             return {"Failed": [{"Code": "InternalError"}]}
         accept = lambda: self._accept(QueueUrl, Entries)  # noqa: E731
-        return self._edges.cross(f"send to {QueueUrl}", "call", accept, _closed)
+        return self._edges.cross(f"send to {QueueUrl}", "call", accept, closed)
 
     def _accept(self, queue: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for entry in entries:
-            due = self._clock.now() + timedelta(seconds=entry["DelaySeconds"])
-            if queue in LATE:
-                due += LATE[queue] - (due - EPOCH) % LATE[queue]
-            message = Message(queue, entry["MessageBody"], due)
-            self.waiting.append(message)
-            self._sent.append(message)
+            self.put(queue, entry["MessageBody"], entry["DelaySeconds"])
         return {}
+
+    def put(self, queue: str, body: str, delay: float = 0) -> None:
+        """Let a queue hold a message, whoever it is from."""
+        due = self._clock.now() + timedelta(seconds=delay)
+        if queue in LATE:
+            due += LATE[queue] - (due - EPOCH) % LATE[queue]
+        message = Message(queue, body, due)
+        self.waiting.append(message)
+        self._sent.append(message)
 
     def receive(self, first: Message) -> list[Message]:
         """A batch that begins with `first`, hidden from now on until it is due again."""
@@ -153,31 +172,29 @@ class Secrets:
 
     def get_secret_value(self, SecretId: str, VersionStage: str) -> dict[str, str]:  # noqa: N803
         value = {"SecretString": self._values[SecretId]}
-        return self._edges.cross("read a secret", "read", lambda: value, _closed)
+        return self._edges.cross("read a secret", "read", lambda: value, closed)
 
 
 class Buckets:
-    """S3: bytes by bucket and key."""
+    """S3: bytes by bucket and key, with what an earlier run left there."""
 
-    def __init__(self, edges: Edges) -> None:
+    exceptions = SimpleNamespace(NoSuchKey=KeyError)
+
+    def __init__(self, edges: Edges, before: Buckets | None) -> None:
         self._edges = edges
-        self.objects: dict[tuple[str, str], bytes] = {}
+        self.objects: dict[tuple[str, str], bytes] = dict(before.objects) if before else {}
 
     def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:  # noqa: N803
         put = lambda: self.objects.update({(Bucket, Key): Body})  # noqa: E731
-        self._edges.cross(f"put into {Bucket}", "call", put, _closed)
+        self._edges.cross(f"put into {Bucket}", "call", put, closed)
 
     def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
         get = lambda: {"Body": io.BytesIO(self.objects[Bucket, Key])}  # noqa: E731
-        return self._edges.cross(f"get from {Bucket}", "read", get, _closed)
-
-
-def _closed() -> Exception:
-    return ConnectionClosedError(endpoint_url="https://aws.example")
+        return self._edges.cross(f"get from {Bucket}", "read", get, closed)
 
 
 class Internet:
-    """Stands in for `urllib3.PoolManager`: Twilio, an `api` receiver and a model endpoint.
+    """Stands in for `urllib3.PoolManager`: Twilio, SendGrid, an `api` receiver, a model endpoint.
 
     `answers` are given first to what is sent: instead of its acceptance, or with `falters` after
     it. `status_events` are the providers' own, on their way to us; with `silent` there are none.
@@ -191,10 +208,13 @@ class Internet:
         callbacks = _Postponed(self.status_events)
         self.twilio = Twilio(callbacks, {ACCOUNT: Account(TOKEN)})
         self.receivers = Receivers(callbacks, {"shop": Receiver(SIGNING_SECRET, webhook_url)})
+        account = SendGridAccount(SENDGRID_KEY, webhook_url, EVENT_KEY, PARSE_KEY)
+        self.sendgrid = SendGrid(callbacks, [account])
         if before:
             self.twilio.messages += before.twilio.messages
             self.twilio.media |= before.twilio.media
             self.receivers.received += before.receivers.received
+            self.sendgrid.mails += before.sendgrid.mails
 
     def request(
         self,
@@ -228,15 +248,14 @@ class Internet:
         instead = self.answers.pop(0) if request.method == "POST" and self.answers else None
         if instead and not self.falters:
             return instead
-        provider = self.twilio if host == "twilio.example" else self.receivers
-        told = () if self.silent else STATUSES[host]
-        answer = provider.answer(request, Fault(statuses=told))
+        told = Fault(statuses=() if self.silent else STATUSES[host])
+        answer = self._provider(host).answer(request, told)
         return instead or answer
 
-    def accepted(self) -> list[str]:
-        """The texts that the providers took, by their own record."""
-        by_twilio = [message.body for message in self.twilio.messages]
-        return by_twilio + [received.data["text"] for received in self.receivers.received]
+    def _provider(self, host: str) -> Twilio | SendGrid | Receivers:
+        if host == "twilio.example":
+            return self.twilio
+        return self.sendgrid if host == "sendgrid.example" else self.receivers
 
 
 class _Postponed(Callbacks):
@@ -280,10 +299,22 @@ class Outside:
         self.clock = Clock(start)
         self.queues: Queues = Queues(edges, self.clock, before.queues if before else None)
         self.secrets = Secrets(edges, tenant.secrets)
-        self.buckets = Buckets(edges)
+        self.buckets: Buckets = Buckets(edges, before.buckets if before else None)
         self.internet: Internet = Internet(
             edges, tenant.webhook_url, before.internet if before else None
         )
+        self.post_office: PostOffice = PostOffice(before.post_office if before else None)
+        self.ses, self.mail_server = Ses(edges, self), MailServer(edges, self.post_office)
+
+    def accepted(self) -> list[str]:
+        """The texts that the providers took, by their own record."""
+        by_twilio = [message.body for message in self.internet.twilio.messages]
+        by_receivers = [received.data["text"] for received in self.internet.receivers.received]
+        return by_twilio + by_receivers + [mail.text for mail in self.mails()]
+
+    def mails(self) -> list[Taken]:
+        """Those among them that are mails."""
+        return self.post_office.taken + [by_sendgrid(one) for one in self.internet.sendgrid.mails]
 
     def as_datetime(self) -> type[datetime]:
         """A `datetime` whose `now` is this clock's, for the simulators."""

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 import urllib3
 
+from countersign.channels.providers import ses, smtp
 from countersign.platform import calls, db, queues, secrets, storage
 from countersign.platform.settings import load
 from tests.conftest import TestDatabase
 from tests.crash.edges import Edges, Process
 from tests.crash.ground import PUBLIC_URL
 from tests.crash.outside import Outside
+from tests.crash.postoffice import Talk
 
 ENVIRONMENT = {
     "POWERTOOLS_METRICS_NAMESPACE": "Countersign",
@@ -32,6 +34,7 @@ ENVIRONMENT = {
     "CHANNEL_KEY_SECRET_ID": "channel-key",
     "CHANNEL_SECRETS_PREFIX": "channels/",
     "TWILIO_API_URL": "https://twilio.example",
+    "SENDGRID_API_URL": "https://sendgrid.example",
     "CHAT_PROVIDER": "openai",
     "CHAT_MODEL": "quoter",
     "CHAT_BASE_URL": "https://model.example/v1",
@@ -80,18 +83,27 @@ class Product:
         replace(secrets, "_client", lambda: self.outside.secrets)
         replace(storage, "_client", lambda: self.outside.buckets)
         replace(calls, "_pool", lambda: self)
+        replace(ses, "_client", lambda region: self.outside.ses)
+        replace("socket.create_connection", self._connect)
 
     def request(self, *args: Any, **options: Any) -> urllib3.BaseHTTPResponse:
         """What processes keep as their pool of HTTP connections."""
         return self.outside.internet.request(*args, **options)
 
+    def _connect(self, *args: Any, **options: Any) -> Talk:
+        return self.outside.mail_server.connect(*args, **options)
+
     def begin(self, outside: Outside) -> None:
-        """Begin a run with warm processes, which know no secrets yet."""
+        """Begin a run with warm processes, which know no secrets and no mail server yet."""
         self.outside = outside
         for name in ROLES:
             if name not in self._processes or self._processes[name].is_cut_off:
                 self._processes[name] = self._cold_start(name)
+        self._forget()
+
+    def _forget(self) -> None:
         secrets._cache.clear()
+        smtp._idle.clear()
 
     def call(self, name: str, event: dict[str, Any]) -> Any:
         """Run a handler. Raises `Crash` if its process dies, and whatever the handler raises."""
@@ -113,7 +125,7 @@ class Product:
     def _cold_start(self, name: str) -> Process:
         """A new process, made ready and connected: that is not yet part of the run."""
         process, app = Process(name), self._apps[name]
-        secrets._cache.clear()
+        self._forget()
         if role := ROLES[name]:
             self._patch.setenv("DATABASE_SECRET_ID", role)
             # The engine stays, for what it has compiled; its connections are the new process's.

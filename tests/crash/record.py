@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple
@@ -12,9 +13,11 @@ from tests.crash.stage import Stage
 
 FaultKind = Literal[
     "sent twice",
+    "not approved",
     "not sent",
     "not recorded",
     "taken in twice",
+    "lost",
     "answers an older message",
     "left under way",
     "dead letter",
@@ -29,6 +32,11 @@ Record = Mapping[str, list[str]]
 
 # What only says that something was uncertain for a while, or became known in another way.
 DETOURS = "type IN ('delivery.unknown', 'delivery.resolved', 'delivery.sent')"
+# And what was told before it turned out to be wrong.
+TAKEN_BACK = (
+    "type = 'delivery.delivered'"
+    " AND stream_id IN (SELECT stream_id FROM audit_events WHERE type = 'delivery.failed')"
+)
 END = {
     "messages": (
         "messages",
@@ -51,7 +59,8 @@ END = {
         " latest_message_id = latest_inbound_message_id)",
     ),
     "events": ("webhook_deliveries", "status"),
-    "recorded": ("audit_events", "type", f"NOT {DETOURS}"),
+    "recorded": ("audit_events", "type", f"NOT ({DETOURS} OR {TAKEN_BACK})"),
+    "suppressed": ("suppressions", "concat_ws(' ', address, reason)"),
     "told": ("notifications", "type", "type <> 'delivery_unknown'"),
     "checkpoints": ("audit_checkpoints", "streams::text"),
 }
@@ -61,6 +70,13 @@ EFFORT = {
     "detours": ("audit_events", "type", DETOURS),
 }
 """To get over a crash takes more of it; a message that comes twice must not."""
+# What a mail has in common with another telling of it: of one id alone there may be several.
+_NAMED = (
+    "'message ' || CASE WHEN raw_key IS NULL THEN external_id"
+    " ELSE split_part(external_id, '#', 1) || ' ' || body_text END"
+)
+_WENT_OUT = "status IN ('sent', 'delivered') OR stop_reason = 'bounced'"
+_REVOKED = f"({_WENT_OUT}) AND revoked_at IS NOT NULL"
 UNDER_WAY = "status IN ('waiting', 'drafting', 'queued', 'sending', 'unknown')"
 
 
@@ -77,7 +93,7 @@ def read(stage: Stage) -> Record:
     record: dict[str, list[str]] = {name: [] for name in END | EFFORT}
     for row in stage.ground.rows(" UNION ALL ".join(parts) + " ORDER BY name, text"):
         record[row["name"]].append(row["text"])
-    return record
+    return record | {"mails": sorted(mail.told for mail in stage.outside.mails())}
 
 
 def _select(name: str, table: str, text: str, condition: str = "true") -> str:
@@ -95,26 +111,30 @@ def faults(stage: Stage, expected: Record | None, *, effort: bool = False) -> li
     `expected` is the end of one without trouble, where there is but one end. With `effort`, it must
     not have taken more either.
     """
-    found = [*_sends(stage), *_leftovers(stage), *_doubles(stage), *_stale(stage), *_chains(stage)]
+    found = [*_sends(stage), *_leftovers(stage), *_doubles(stage), *_lost(stage)]
+    found += [*_stale(stage), *_chains(stage)]
     if expected is not None:
         record = read(stage)
-        found += _differences(record, expected, "another end", list(END))
+        found += _differences(record, expected, "another end", [*END, "mails"])
         found += _differences(record, expected, "more effort", list(EFFORT) if effort else [])
     return found
 
 
 def _sends(stage: Stage) -> Iterator[Fault]:
     """The deliveries against the providers' own record."""
-    accepted = Counter(stage.outside.internet.accepted())
+    accepted = Counter(stage.outside.accepted())
     text = "payload ->> 'text'"
     wanted = Counter(_texts(stage, "deliveries", text, "status <> 'cancelled'"))
-    sent = Counter(_texts(stage, "deliveries", text, "status IN ('sent', 'delivered')"))
+    sent = Counter(_texts(stage, "deliveries", text, _WENT_OUT))
     for one in accepted | wanted:
         if accepted[one] > wanted[one]:
             yield Fault("sent twice", f"{one[:40]!r}: {accepted[one]} for {wanted[one]}")
         elif accepted[one] != sent[one]:
             kind: FaultKind = "not sent" if accepted[one] < sent[one] else "not recorded"
             yield Fault(kind, f"{one[:40]!r}: {accepted[one]} accepted, {sent[one]} recorded")
+
+    for one in _texts(stage, "deliveries JOIN draft_actions USING (message_id)", text, _REVOKED):
+        yield Fault("not approved", f"{one[:40]!r} went out")
 
 
 def _leftovers(stage: Stage) -> Iterator[Fault]:
@@ -131,10 +151,21 @@ def _leftovers(stage: Stage) -> Iterator[Fault]:
 
 def _doubles(stage: Stage) -> Iterator[Fault]:
     events = _texts(stage, "webhook_deliveries", "'event ' || provider_event_id")
-    messages = _texts(stage, "messages", "'message ' || external_id", "direction = 'inbound'")
+    messages = _texts(stage, "messages", _NAMED, "direction = 'inbound'")
     for what, times in Counter(events + messages).items():
         if times > 1:
             yield Fault("taken in twice", what)
+
+
+def _lost(stage: Stage) -> Iterator[Fault]:
+    """What customers wrote, and the whole mails that messages point to."""
+    heard = _texts(stage, "messages", "body_text", "direction = 'inbound'")
+    for text in set(stage.customer.wrote).difference(heard):
+        yield Fault("lost", f"the customer's {text[:40]!r}")
+    for key in _texts(stage, "messages", "raw_key", "raw_key IS NOT NULL"):
+        raw = stage.outside.buckets.objects.get(("messages", key), b"")
+        if hashlib.sha256(raw).hexdigest() not in key:
+            yield Fault("lost", f"the mail {key}")
 
 
 def _stale(stage: Stage) -> Iterator[Fault]:

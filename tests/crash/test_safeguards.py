@@ -14,7 +14,8 @@ import pytest
 
 from countersign.channels import attempts, sending
 from countersign.channels.attempts import Claim
-from countersign.channels.providers import api, twilio
+from countersign.channels.messages import InboundMessage, Unreached
+from countersign.channels.providers import api, ses_events, smtp, twilio
 from countersign.channels.sending import SendingSettings
 from countersign.channels.tables import Delivery
 from countersign.conversations import locking, outbound
@@ -25,7 +26,7 @@ from countersign.platform.db import TenantSession
 from countersign.platform.outbox import Outbox
 from tests.conftest import TestDatabase
 from tests.crash import edges
-from tests.crash.acts import ACTS, RACES, Act
+from tests.crash.acts import ACTS, RACES, Act, message, throttled_mail
 from tests.crash.edges import Kind
 from tests.crash.explorer import Explorer
 from tests.crash.record import Fault
@@ -102,6 +103,23 @@ def no_attempt_before_the_call(patch: Patch) -> None:
 def no_unknown(patch: Patch) -> None:
     """What a worker that died may have sent is sent again, by a provider that takes it twice."""
     patch.setattr(twilio, "RESEND_IS_SAFE", True)
+    patch.setattr(smtp, "RESEND_IS_SAFE", True)
+
+
+def no_doubt_after_the_last_dot(patch: Patch) -> None:
+    """A mail whose last answer is lost counts as not sent, like one that broke off before."""
+    patch.setattr(smtp, "Unknown", Unreached)
+
+
+def no_attempt_in_tags(patch: Patch) -> None:
+    """SES is not told which attempt it is to name in its events."""
+    tags = ses_events.tags
+    patch.setattr(ses_events, "tags", lambda delivery: {"channel": tags(delivery)["channel"]})
+
+
+def no_second_message_id(patch: Patch) -> None:
+    """Of two mails that have one Message-ID, the second counts as the first told again."""
+    patch.setattr(InboundMessage, "external_ids", property(lambda self: (self.external_id,)))
 
 
 def no_lease_of_deliveries(patch: Patch) -> None:
@@ -152,6 +170,13 @@ def no_idempotency_key(patch: Patch) -> None:
             {"left under way", "another end"},
         ),
         (
+            no_outbox_row,
+            ACTS["message by ses"],
+            ["crash after"],
+            "crash after ingest: COMMIT",
+            {"left under way", "another end"},
+        ),
+        (
             no_sweep,
             ACTS["message by sms"],
             ["crash after"],
@@ -187,6 +212,34 @@ def no_idempotency_key(patch: Patch) -> None:
             {"sent twice"},
         ),
         (
+            no_unknown,
+            ACTS["answered reply"],
+            ["crash after"],
+            "crash after outbound: SMTP .",
+            {"sent twice", "another end"},
+        ),
+        (
+            no_doubt_after_the_last_dot,
+            ACTS["answered reply"],
+            ["no answer"],
+            "no answer outbound: SMTP .",
+            {"sent twice", "another end"},
+        ),
+        (
+            no_attempt_in_tags,
+            ACTS["reply by ses"],
+            ["crash after"],
+            "crash after outbound: POST ses.example",
+            {"another end"},
+        ),
+        (
+            no_second_message_id,
+            RACES["mail against mail of its id"],
+            ["stall"],
+            "stall ingest: ",
+            {"lost"},
+        ),
+        (
             a_new_webhook_id_for_each_try,
             ACTS["silent reply by api"],
             ["crash after"],
@@ -198,6 +251,13 @@ def no_idempotency_key(patch: Patch) -> None:
             ACTS["silent reply"],
             ["twin"],
             "twin outbound: POST twilio.example",
+            {"more effort"},
+        ),
+        (
+            no_lease_of_deliveries,
+            ACTS["answered reply"],
+            ["twin"],
+            "twin outbound: SMTP .",
             {"more effort"},
         ),
         (
@@ -215,6 +275,13 @@ def no_idempotency_key(patch: Patch) -> None:
             {"sent twice"},
         ),
         (
+            no_fence,
+            Act(throttled_mail, "smtp", before=(message,)),
+            ["stall"],
+            "stall outbound: SMTP .",
+            {"sent twice", "another end"},
+        ),
+        (
             no_idempotency_key,
             ACTS["own words"],
             ["crash after"],
@@ -227,6 +294,13 @@ def no_idempotency_key(patch: Patch) -> None:
             ["stall"],
             "stall approvals: ",
             {"answers an older message"},
+        ),
+        (
+            no_row_locks,
+            RACES["hand-over against mail"],
+            ["stall"],
+            "stall outbound: ",
+            {"not approved"},
         ),
     ],
 )
@@ -261,6 +335,20 @@ def test_without_a_safeguard_a_fault_is_found(
             "uq_messages_channel_id_external_id",
             "channel_id, external_id",
             RACES["message against itself"],
+            lambda explorer: next(explorer.explore(["stall"])).faults,
+        ),
+        (
+            "webhook_deliveries",
+            "uq_webhook_deliveries_event",
+            "channel_id, provider_event_id",
+            ACTS["message by ses"],
+            lambda explorer: explorer.play(order="each twice"),
+        ),
+        (
+            "messages",
+            "uq_messages_channel_id_external_id",
+            "channel_id, external_id",
+            RACES["mail against itself"],
             lambda explorer: next(explorer.explore(["stall"])).faults,
         ),
     ],
