@@ -38,18 +38,19 @@ class Customer:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self.wrote: list[str] = []
+        self.wrote: set[str] = set()
 
     def writes(self, text: str, told_as: str = "") -> None:
         """`told_as` tells one message under several event ids, where the provider has such ids."""
         number = crc32(text.encode())
-        if self._stage.ground.tenant.type == "email":
-            self.mails(text)
-        elif self._stage.ground.tenant.provider == "twilio":
-            self._stage.bring(self._by_twilio(text, number))
-        else:
-            self._stage.bring(self._api_event(text, number, told_as))
-        self.wrote.append(text)
+        match self._stage.ground.tenant.provider:
+            case "twilio":
+                self._stage.bring(self._by_twilio(text, number))
+            case "api":
+                self._stage.bring(self._api_event(text, number, told_as))
+            case _:
+                self.mails(text)
+        self.wrote.add(text)
 
     def mails(
         self,
@@ -71,14 +72,14 @@ class Customer:
         else:
             headers, body = inbound(PARSE_KEY, raw, CUSTOMERS_ADDRESS, [SUPPORT])
             self._stage.bring(Event(self._stage.ground.tenant.webhook_url, body, lambda: headers))
-        self.wrote.append(text)
+        self.wrote.add(text)
 
     def answers(self, taken: Taken) -> None:
         """Somebody to whom the customer showed a mail of ours answers it."""
         text = "And without the box?"
         raw = mails.answer(taken, text)
         self._stage.outside.ses.bring(raw, "carl@example.org", [taken.reply_address])
-        self.wrote.append(text)
+        self.wrote.add(text)
 
     def cannot_be_reached(self, taken: Taken) -> None:
         """Their mail server sends a mail of ours back."""

@@ -132,7 +132,6 @@ def _sends(stage: Stage) -> Iterator[Fault]:
         elif accepted[one] != sent[one]:
             kind: FaultKind = "not sent" if accepted[one] < sent[one] else "not recorded"
             yield Fault(kind, f"{one[:40]!r}: {accepted[one]} accepted, {sent[one]} recorded")
-
     for one in _texts(stage, "deliveries JOIN draft_actions USING (message_id)", text, _REVOKED):
         yield Fault("not approved", f"{one[:40]!r} went out")
 
@@ -160,7 +159,7 @@ def _doubles(stage: Stage) -> Iterator[Fault]:
 def _lost(stage: Stage) -> Iterator[Fault]:
     """What customers wrote, and the whole mails that messages point to."""
     heard = _texts(stage, "messages", "body_text", "direction = 'inbound'")
-    for text in set(stage.customer.wrote).difference(heard):
+    for text in stage.customer.wrote.difference(heard):
         yield Fault("lost", f"the customer's {text[:40]!r}")
     for key in _texts(stage, "messages", "raw_key", "raw_key IS NOT NULL"):
         raw = stage.outside.buckets.objects.get(("messages", key), b"")

@@ -26,13 +26,14 @@ from countersign.platform.db import TenantSession
 from countersign.platform.outbox import Outbox
 from tests.conftest import TestDatabase
 from tests.crash import edges
-from tests.crash.acts import ACTS, RACES, Act, message, throttled_mail
+from tests.crash.acts import ACTS, RACES, Act, message, reply, throttled_mail
 from tests.crash.edges import Kind
 from tests.crash.explorer import Explorer
 from tests.crash.record import Fault
 
 Patch = pytest.MonkeyPatch
 Explore = Callable[[Act], Explorer]
+BY_SMTP = Act(reply, "smtp", before=(message,), functions=("outbound",))
 
 
 def no_outbox_row(patch: Patch) -> None:
@@ -213,14 +214,14 @@ def no_idempotency_key(patch: Patch) -> None:
         ),
         (
             no_unknown,
-            ACTS["answered reply"],
+            BY_SMTP,
             ["crash after"],
             "crash after outbound: SMTP .",
             {"sent twice", "another end"},
         ),
         (
             no_doubt_after_the_last_dot,
-            ACTS["answered reply"],
+            BY_SMTP,
             ["no answer"],
             "no answer outbound: SMTP .",
             {"sent twice", "another end"},
@@ -255,7 +256,7 @@ def no_idempotency_key(patch: Patch) -> None:
         ),
         (
             no_lease_of_deliveries,
-            ACTS["answered reply"],
+            BY_SMTP,
             ["twin"],
             "twin outbound: SMTP .",
             {"more effort"},
