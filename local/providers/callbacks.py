@@ -53,10 +53,9 @@ class Callbacks:
                 heapq.heappush(self._due, (at, next(self._order), events))
                 self._changed.notify()
 
-    def send_now(self, events: Sequence[Event]) -> None:
+    def send_now(self, events: Sequence[Event]) -> list[Sent]:
         """Send these at once and return when they are answered."""
-        for event in events:
-            self._send(event)
+        return [self._send(event) for event in events]
 
     def close(self) -> None:
         """Send no more."""
@@ -83,7 +82,7 @@ class Callbacks:
         self._send(events[0])
         self.schedule(events[1:])
 
-    def _send(self, event: Event) -> None:
+    def _send(self, event: Event) -> Sent:
         event.before()
         try:
             status = self._http.request(
@@ -91,4 +90,6 @@ class Callbacks:
             ).status
         except urllib3.exceptions.HTTPError:
             status = 0
-        self.sent.append(Sent(event.url, event.body, status))
+        sent = Sent(event.url, event.body, status)
+        self.sent.append(sent)
+        return sent

@@ -6,6 +6,7 @@ https://www.twilio.com/docs/sendgrid/for-developers/parsing-email/setting-up-the
 """
 
 import base64
+import hashlib
 import json
 import re
 import secrets
@@ -23,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from local.http_server import Request, Response
-from local.providers.callbacks import Callbacks, Event
+from local.providers.callbacks import Callbacks, Event, Sent
 from local.providers.faults import Fault
 
 PATH = "/v3/mail/send"
@@ -51,10 +52,13 @@ _RESERVED_HEADERS = frozenset(
 
 
 class SigningKey:
-    """A key pair as SendGrid makes one for a webhook."""
+    """A key pair as SendGrid makes one for a webhook; of the same `secret` it is the same."""
 
-    def __init__(self) -> None:
-        self._private = ec.generate_private_key(ec.SECP256R1())
+    def __init__(self, secret: str = "") -> None:
+        seed = secret.encode() or secrets.token_bytes(32)
+        self._private = ec.derive_private_key(
+            int.from_bytes(hashlib.sha256(seed).digest()), ec.SECP256R1()
+        )
 
     @property
     def public(self) -> str:
@@ -76,13 +80,17 @@ class SigningKey:
 
 @dataclass(frozen=True)
 class Account:
-    """Who may send, from which domains (any, where none is named), and where events go."""
+    """Who may send, from which domains (any, where none is named), and where events go.
+
+    Mail for these domains comes in by Inbound Parse at `parse_url`.
+    """
 
     api_key: str
     event_url: str = ""
     event_key: SigningKey = field(default_factory=SigningKey)
     parse_key: SigningKey = field(default_factory=SigningKey)
     domains: frozenset[str] = frozenset()
+    parse_url: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,19 @@ class SendGrid:
         else:
             self.callbacks.schedule(events)
         return Response(202, b"", (("X-Message-Id", mail.message_id),))
+
+    def receive(self, raw: bytes, sender: str, recipients: Sequence[str]) -> Sent | None:
+        """Post a mail that a mail server brings; None if it is for no domain of an account."""
+        for account in self.accounts:
+            ours = [one for one in recipients if one.rpartition("@")[2].lower() in account.domains]
+            if ours and account.parse_url:
+                return self._post(account, raw, sender, ours)
+        return None
+
+    def _post(self, account: Account, raw: bytes, sender: str, recipients: Sequence[str]) -> Sent:
+        headers, body = inbound(account.parse_key, raw, sender, recipients)
+        (sent,) = self.callbacks.send_now([Event(account.parse_url, body, lambda: headers)])
+        return sent
 
     def _authenticate(self, request: Request) -> Account:
         scheme, _, key = request.header("Authorization").partition(" ")

@@ -1,8 +1,8 @@
-"""Twilio, SendGrid and `api` receivers in one server, with a record of all they got.
+"""Twilio, SendGrid, SES and `api` receivers in one server, with a record of all they got.
 
 In a test: `with Simulator() as simulator: …`. By HTTP, beside the providers' own paths:
 `GET /_requests` (what came, with the answers), `DELETE /_requests`, `POST /_faults` (the fields of
-`Fault`), `DELETE /_faults`.
+`Fault`), `DELETE /_faults`, `POST /_mail?from=…&to=…` (a raw mail, as a mail server brings it).
 """
 
 import json
@@ -12,9 +12,10 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qs
 
 from local.http_server import Request, Response, serving
-from local.providers import faults, receiver, sendgrid, twilio
+from local.providers import faults, receiver, sendgrid, ses, twilio
 from local.providers.callbacks import Callbacks, Sent
 from local.providers.faults import Fault, Faults
 
@@ -38,7 +39,7 @@ class Recorded:
 
 
 class Simulator:
-    """The server; `.url` is Twilio's and SendGrid's base address and holds the receivers."""
+    """The server; `.url` is the base address of all providers and holds the receivers."""
 
     def __init__(self, port: int = 0, *, pace: float = 0.05) -> None:
         """`pace` is the time in seconds between two status events of a message."""
@@ -47,6 +48,7 @@ class Simulator:
         self.callbacks = Callbacks(pace)
         self.twilio = twilio.Twilio(self.callbacks)
         self.sendgrid = sendgrid.SendGrid(self.callbacks)
+        self.ses = ses.Ses(self.callbacks)
         self.receivers = receiver.Receivers(self.callbacks)
         self.faults = Faults()
         self._port = port
@@ -73,6 +75,11 @@ class Simulator:
     def receiver_url(self, name: str) -> str:
         """Where the `api` receiver of this name takes messages in."""
         return f"{self.url}{receiver.PREFIX}{name}"
+
+    @property
+    def mail_url(self) -> str:
+        """Where mail for the addresses of our mail channels is brought."""
+        return f"{self.url}/_mail"
 
     def order(self, fault: Fault) -> None:
         """Misbehave once, or as often as the fault says."""
@@ -101,6 +108,8 @@ class Simulator:
             return self.receivers.answer(request, fault)
         if request.path == sendgrid.PATH:
             return self.sendgrid.answer(request, fault)
+        if request.path == ses.PATH:
+            return self.ses.answer(request, fault)
         return self.twilio.answer(request, fault)
 
     def _control(self, request: Request) -> Response:
@@ -116,8 +125,22 @@ class Simulator:
                     return _json(400, {"error": str(error)})
             case "DELETE", "/_faults":
                 self.faults.clear()
+            case "POST", "/_mail":
+                return self._bring(request)
             case _:
                 return _json(404, {"error": f"no {request.method} {request.path}"})
+        return _json(200, {})
+
+    def _bring(self, request: Request) -> Response:
+        """Hand a mail to whoever takes in mail for its recipient: what an MX record decides."""
+        query = parse_qs(request.query)
+        sender, recipients = query.get("from", [""])[0], query.get("to", [])
+        ways = (self.ses.receive, self.sendgrid.receive)
+        told = next((sent for way in ways if (sent := way(request.body, sender, recipients))), None)
+        if told is None:
+            return _json(404, {"error": f"nobody takes in mail for {recipients}"})
+        if not 200 <= told.status < 300:
+            return _json(502, {"error": f"{told.url} answered {told.status}"})
         return _json(200, {})
 
 
@@ -129,6 +152,9 @@ def _ordered(request: Request, fault: Fault) -> Response:
         return Response(fault.status, fault.message.encode(), headers)
     if request.path == sendgrid.PATH:
         return sendgrid.refusal(fault.status, fault.message, headers=headers)
+    if request.path == ses.PATH:
+        name = "TooManyRequestsException" if fault.status == 429 else "InternalFailure"
+        return ses.refusal(fault.status, name, fault.message, headers)
     code = fault.code or {429: 20429, 500: 20500, 503: 20503}.get(fault.status, 20001)
     return twilio.refusal(fault.status, code, fault.message, headers)
 

@@ -5,6 +5,7 @@ import json
 from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import urllib3
@@ -13,7 +14,7 @@ from ecdsa.util import sigdecode_der
 
 from local.http_server import Request
 from local.providers.faults import Fault
-from local.providers.sendgrid import Account, SigningKey, inbound
+from local.providers.sendgrid import Account, SigningKey
 from local.providers.simulator import Simulator
 from tests.e2e.local_stack.webhook import webhook
 
@@ -37,7 +38,8 @@ def posted() -> Iterator[tuple[str, list[Request]]]:
 @pytest.fixture
 def simulator(posted: tuple[str, list[Request]]) -> Iterator[Simulator]:
     with Simulator(pace=0.01) as running:
-        account = Account(KEY, event_url=posted[0], domains=frozenset({"acme.example"}))
+        domains = frozenset({"acme.example"})
+        account = Account(KEY, event_url=posted[0], domains=domains, parse_url=posted[0])
         running.sendgrid.accounts.append(account)
         yield running
 
@@ -147,8 +149,32 @@ def test_faults_are_answered_in_its_shape(simulator: Simulator) -> None:
     assert len(simulator.sendgrid.mails) == 1
 
 
-def test_a_mail_that_came_in_is_posted_signed() -> None:
-    key = SigningKey()
-    headers, body = inbound(key, b"From: a@b\r\n\r\nHi", "a@example.com", ["r@in.example.com"])
-    assert is_signed(key, Request("POST", "/", tuple(headers.items()), body))
-    assert b'name="email"\r\n\r\nFrom: a@b\r\n\r\nHi\r\n--' in body
+def test_a_mail_that_came_in_is_posted_signed(
+    simulator: Simulator, posted: tuple[str, list[Request]]
+) -> None:
+    for recipient, status in (("r+1@acme.example", 200), ("r@other.example", 404)):
+        query = urlencode({"from": "a@example.com", "to": recipient})
+        url = f"{simulator.url}/_mail?{query}"
+        assert urllib3.request("POST", url, body=b"From: a@b\r\n\r\nHi").status == status
+    (request,) = posted[1]
+    (account,) = simulator.sendgrid.accounts
+    assert is_signed(account.parse_key, request)
+    assert b'name="email"\r\n\r\nFrom: a@b\r\n\r\nHi\r\n--' in request.body
+    assert b'{"to": ["r+1@acme.example"], "from": "a@example.com"}' in request.body
+
+
+def test_a_mail_that_is_not_taken_in_comes_again() -> None:
+    with Simulator() as simulator:
+        nowhere = "http://127.0.0.1:1/"
+        domains = frozenset({"acme.example"})
+        simulator.sendgrid.accounts.append(Account(KEY, domains=domains, parse_url=nowhere))
+        url = f"{simulator.url}/_mail?from=a@example.com&to=r@acme.example"
+        assert urllib3.request("POST", url, body=b"From: a@b\r\n\r\nHi").status == 502
+
+
+def test_a_secret_makes_the_same_key_again() -> None:
+    keys = [SigningKey("a"), SigningKey("a"), SigningKey("b"), SigningKey(), SigningKey()]
+    assert len({key.public for key in keys}) == 4
+    body = b"[]"
+    headers = tuple(keys[0].headers(body).items())
+    assert is_signed(keys[1], Request("POST", "/", headers, body))
