@@ -6,7 +6,7 @@ import shutil
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -65,6 +65,17 @@ class Aws:
             config=Config(read_timeout=900, retries={"max_attempts": 0}),
         )
 
+    def signed_headers(self, service: str, form: bytes) -> dict[str, str]:
+        """The headers of a request with this form, made now."""
+        from botocore.auth import SigV4Auth
+        from botocore.awsrequest import AWSRequest
+        from botocore.credentials import Credentials
+
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        request = AWSRequest("POST", self.endpoint, headers=headers, data=form)
+        SigV4Auth(Credentials(ROOT_KEY, ROOT_KEY), service, REGION).add_auth(request)
+        return dict(request.headers.items())
+
     def put_secret(self, name: str, value: str) -> str:
         """Make the secret, or rotate it if it holds another value; returns its ARN."""
         client = self.client("secretsmanager")
@@ -113,13 +124,19 @@ def _body(request: urllib.request.Request) -> bytes:
 
 
 @contextmanager
-def running(state: State) -> Iterator[Aws]:
-    """Run the emulator with its state below `state`; stop it so that it saves that state."""
+def running(state: State, **variables: str) -> Iterator[Aws]:
+    """Run the emulator with its state below `state`; stop it so that it saves that state.
+
+    Functions find `variables` in their environment.
+    """
     folder = state.folder / "aws"
     temporary = folder / "tmp"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    with state.port("aws", USUAL_PORT) as port, _server(state, folder, temporary, port) as process:
+    with (
+        state.port("aws", USUAL_PORT) as port,
+        _server(state, folder, temporary, port, variables) as process,
+    ):
         aws = Aws(f"http://127.0.0.1:{port}")
         processes.wait_for(process, f"{aws.endpoint}/_ministack/ready", state.logs / "aws.log")
         yield aws
@@ -127,13 +144,13 @@ def running(state: State) -> Iterator[Aws]:
 
 
 def _server(
-    state: State, folder: Path, temporary: Path, port: int
+    state: State, folder: Path, temporary: Path, port: int, variables: Mapping[str, str]
 ) -> "AbstractContextManager[Popen[bytes]]":
     return processes.child(
         state,
         "aws",
         [str(INTERPRETER), "-I", str(SERVER), str(port), str(folder / "layers"), _sam_packages()],
-        environment=_environment(state, folder, temporary, port),
+        environment=_environment(state, folder, temporary, port) | dict(variables),
         folder=folder,
     )
 

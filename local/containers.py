@@ -36,6 +36,9 @@ def write_template(state: State, aws: Aws, stack: str) -> Path:
 def _variables(state: State, aws: Aws, function: str) -> dict[str, str]:
     found = aws.client("lambda").get_function_configuration(FunctionName=function)
     variables: dict[str, Any] = found["Environment"]["Variables"] | aws.environment()
+    # As local.stack starts the emulator with.
+    providers = state.read("ports")["providers"]
+    variables["AWS_ENDPOINT_URL_SESV2"] = f"http://127.0.0.1:{providers}"
     if "DATABASE_HOST" in variables:
         # The socket's folder is not in the container; the same server listens on 127.0.0.1 too.
         port = state.read("ports")["postgres"]

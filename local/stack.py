@@ -79,9 +79,9 @@ def running(state: State, report: Report, *, pace: float = 0.3) -> Iterator[Loca
         models = open_.enter_context(_models(state, port))
         port = open_.enter_context(state.port("postgres", POSTGRES_PORT))
         cluster = open_.enter_context(postgres.running(state.folder / "postgres", tcp_port=port))
-        aws = open_.enter_context(emulated.running(state))
         port = open_.enter_context(state.port("providers", providers.USUAL_PORT))
         simulator = open_.enter_context(Simulator(port, pace=pace))
+        aws = open_.enter_context(emulated.running(state, AWS_ENDPOINT_URL_SESV2=simulator.url))
         port = open_.enter_context(state.port("api", front.USUAL_PORT))
         gateway = open_.enter_context(front.running(aws.endpoint, port))
         processes.wait_for(models, f"{models_url}/models", state.logs / "models.log")
@@ -172,6 +172,7 @@ def _providers(local: Local, models_url: str) -> dict[str, str]:
     """Parameters of what the application calls."""
     return {
         "TwilioApiUrl": local.simulator.url,
+        "SendgridApiUrl": local.simulator.url,
         "ChatProvider": "openai",
         "ChatModel": ModelServer.chat_model,
         "ChatBaseUrl": models_url,

@@ -12,6 +12,8 @@ import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ import urllib3
 from local import aws_server, gateway
 from local.aws import Aws, running
 from local.deploy import DeployFailed, Stack, deploy, invoke, is_deployed, outputs
+from local.http_server import Response, serving
+from local.providers.ses import Topic
 from local.redrive import redrive
 from local.routes import create_routes
 from local.state import State
@@ -54,6 +58,47 @@ Resources:
         deadLetterTargetArn: !GetAtt InboundDeadLetterQueue.Arn
         maxReceiveCount: !Ref MaxReceiveCount
   InboundDeadLetterQueue: {Type: AWS::SQS::Queue}
+  MailQueue: {Type: AWS::SQS::Queue}
+  MailTopic: {Type: AWS::SNS::Topic}
+  OtherTopic: {Type: AWS::SNS::Topic}
+  MailSubscription:
+    Type: AWS::SNS::Subscription
+    Properties: {TopicArn: !Ref MailTopic, Protocol: sqs, Endpoint: !GetAtt MailQueue.Arn}
+  OtherSubscription:
+    Type: AWS::SNS::Subscription
+    Properties: {TopicArn: !Ref OtherTopic, Protocol: sqs, Endpoint: !GetAtt MailQueue.Arn}
+  MailQueuePolicy:
+    Type: AWS::SQS::QueuePolicy
+    Properties:
+      Queues: [!Ref MailQueue]
+      PolicyDocument:
+        Statement:
+          - Effect: Allow
+            Principal: {Service: sns.amazonaws.com}
+            Action: sqs:SendMessage
+            Resource: !GetAtt MailQueue.Arn
+            Condition: {ArnEquals: {aws:SourceArn: !Ref MailTopic}}
+  ConfigurationSet: {Type: AWS::SES::ConfigurationSet, Properties: {Name: small}}
+  Events:
+    Type: AWS::SES::ConfigurationSetEventDestination
+    Properties:
+      ConfigurationSetName: !Ref ConfigurationSet
+      EventDestination:
+        Enabled: true
+        MatchingEventTypes: [send, delivery]
+        SnsDestination: {TopicARN: !Ref MailTopic}
+  Bucket: {Type: AWS::S3::Bucket}
+  BucketPolicy:
+    Type: AWS::S3::BucketPolicy
+    Properties:
+      Bucket: !Ref Bucket
+      PolicyDocument:
+        Statement:
+          - Effect: Deny
+            Principal: "*"
+            Action: s3:*
+            Resource: !Sub "${Bucket.Arn}/*"
+            Condition: {Bool: {aws:SecureTransport: "false"}}
   Secret:
     Type: AWS::SecretsManager::Secret
     Properties:
@@ -66,6 +111,7 @@ Resources:
         - Statement:
             - {Effect: Allow, Action: sqs:SendMessage, Resource: !GetAtt InboundQueue.Arn}
             - {Effect: Allow, Action: secretsmanager:GetSecretValue, Resource: !Ref Secret}
+            - {Effect: Allow, Action: s3:PutObject, Resource: !Sub "${Bucket.Arn}/*"}
       Events:
         Any: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: ANY, Path: "/v1/{proxy+}"}}
         One: {Type: HttpApi, Properties: {ApiId: !Ref Api, Method: POST, Path: /first}}
@@ -84,6 +130,10 @@ Outputs:
   ApiId: {Value: !Ref Api}
   InboundQueueUrl: {Value: !Ref InboundQueue}
   InboundDeadLetterQueueUrl: {Value: !Ref InboundDeadLetterQueue}
+  MailQueueUrl: {Value: !Ref MailQueue}
+  MailTopic: {Value: !Ref MailTopic}
+  OtherTopic: {Value: !Ref OtherTopic}
+  Bucket: {Value: !Ref Bucket}
   Secret: {Value: !Ref Secret}
   Echo: {Value: !Ref Echo}
   Work: {Value: !Ref Work}
@@ -171,7 +221,11 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     state = State(folder / "state")
-    with pytest.MonkeyPatch.context() as patch, running(state) as aws:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        serving(lambda request: Response(200, b'{"MessageId": "m1"}')) as ses,
+        running(state, AWS_ENDPOINT_URL_SESV2=ses) as aws,
+    ):
         patch.setattr("tools.package.CACHE", folder / "cache")
         yield Deployed(state, folder, aws)
 
@@ -256,6 +310,49 @@ def test_a_function_may_do_what_its_policies_allow_and_no_more(deployed: Deploye
     ):
         with pytest.raises(DeployFailed, match="AccessDenied"):
             invoke(deployed.aws, echo, {"call": call})
+
+
+def test_a_bucket_that_demands_tls_takes_what_a_function_may_put(deployed: Deployed) -> None:
+    stored = {"Bucket": deployed.outputs["Bucket"], "Key": "a", "Body": "kept"}
+    invoke(deployed.aws, deployed.outputs["Echo"], {"call": ("s3", "put_object", stored)})
+    found = deployed.aws.client("s3").get_object(Bucket=deployed.outputs["Bucket"], Key="a")
+    assert found["Body"].read() == b"kept"
+
+
+def test_a_queue_gets_what_its_own_topic_is_told(deployed: Deployed) -> None:
+    told = {"eventType": "Send", "mail": {"subject": "é & +"}}
+    for name in ("OtherTopic", "MailTopic"):
+        sns = partial(deployed.aws.signed_headers, "sns")
+        event = Topic(deployed.outputs[name], deployed.aws.endpoint, sns).publication(told)
+        headers = dict(event.headers())
+        assert urllib3.request("POST", event.url, body=event.body, headers=headers).status == 200
+    received = deployed.aws.client("sqs").receive_message(
+        QueueUrl=deployed.outputs["MailQueueUrl"], MaxNumberOfMessages=10, WaitTimeSeconds=20
+    )
+    (message,) = received["Messages"]
+    envelope = json.loads(message["Body"])
+    assert (envelope["Type"], envelope["TopicArn"]) == (
+        "Notification",
+        deployed.outputs["MailTopic"],
+    )
+    assert json.loads(envelope["Message"]) == told
+    assert envelope["MessageId"]
+    assert datetime.fromisoformat(envelope["Timestamp"]).tzinfo
+
+
+def test_a_configuration_set_says_where_its_events_go(deployed: Deployed) -> None:
+    found = deployed.aws.client("sesv2").get_configuration_set_event_destinations(
+        ConfigurationSetName="small"
+    )
+    (destination,) = found["EventDestinations"]
+    assert set(destination["MatchingEventTypes"]) == {"SEND", "DELIVERY"}
+    assert destination["SnsDestination"] == {"TopicArn": deployed.outputs["MailTopic"]}
+
+
+def test_a_function_calls_ses_where_the_emulator_was_told(deployed: Deployed) -> None:
+    mail = {"Content": {"Raw": {"Data": "From: a@b.example"}}}
+    call = ("sesv2", "send_email", mail)
+    assert invoke(deployed.aws, deployed.outputs["Echo"], {"call": call}) == 200
 
 
 def test_a_reference_to_a_secret_is_its_arn(deployed: Deployed) -> None:

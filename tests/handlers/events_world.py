@@ -237,6 +237,7 @@ def settings(function: str, outside: Outside, database: TestDatabase | None) -> 
         "MAX_BODY_BYTES": "4194304",
         "PUBLIC_URL": SECRETS["public_url"],
         "TWILIO_API_URL": outside.url,
+        "SENDGRID_API_URL": outside.url,
         **{f"{name.upper()}_QUEUE_URL": outside.queue_url(name) for name in _QUEUES},
         **_models(outside),
         **(_database(function, outside, database) if database else {}),
