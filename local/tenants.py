@@ -4,12 +4,17 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from local.client import Channel
+from local.providers import sendgrid, twilio
 from local.providers.receiver import Receiver
-from local.providers.twilio import Account
+from local.providers.ses import ConfigurationSet, ReceiptRule, Topic
 from local.stack import Local
+
+Described = Mapping[str, Any]
+"""A tenant or a channel, as the migrations function's answer to `sample` describes it."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,8 @@ def connect(local: Local, **options: int) -> list[Tenant]:
     return [_connect(local, described) for described in sample["tenants"]]
 
 
-def _connect(local: Local, described: Mapping[str, Any]) -> Tenant:
+def _connect(local: Local, described: Described) -> Tenant:
     channels = [_channel(local, described, each) for each in described["channels"]]
-    for channel in channels:
-        _introduce(local, described["slug"], channel)
     return Tenant(
         slug=described["slug"],
         name=described["name"],
@@ -49,33 +52,96 @@ def _connect(local: Local, described: Mapping[str, Any]) -> Tenant:
     )
 
 
-def _channel(local: Local, tenant: Mapping[str, Any], described: Mapping[str, Any]) -> Channel:
+def _channel(local: Local, tenant: Described, described: Described) -> Channel:
+    """The channel, known to its simulated provider, whose credentials are its secret."""
+    webhook = f"{local.gateway.url}{described['webhook_path']}"
     password = local.state.secret(f"{described['provider']} of {tenant['slug']}")
-    if described["provider"] == "twilio":
-        sid = "AC" + tenant["organization_id"].replace("-", "")
-        credentials = {"account_sid": sid, "auth_token": password}
-    else:
-        secret = "whsec_" + base64.b64encode(password.encode()).decode()
-        credentials = {"secret": secret, "url": local.simulator.receiver_url(tenant["slug"])}
+    credentials = _INTRODUCTIONS[described["provider"]](
+        local, tenant, described["external_id"], webhook, password
+    )
     local.aws.put_secret(described["secret_name"], json.dumps(credentials))
     return Channel(
         id=described["channel_id"],
         type=described["type"],
         provider=described["provider"],
-        url=f"{local.gateway.url}{described['webhook_path']}",
+        url=local.simulator.mail_url if described["type"] == "email" else webhook,
         address=described["external_id"],
         credentials=credentials,
     )
 
 
-def _introduce(local: Local, slug: str, channel: Channel) -> None:
-    """Make the channel known to its simulated provider."""
-    if channel.provider == "api":
-        receiver = Receiver(str(channel.credentials["secret"]), channel.url)
-        local.simulator.receivers.known[slug] = receiver
-        return
+def _introduce_twilio(
+    local: Local, tenant: Described, address: str, webhook: str, password: str
+) -> dict[str, str]:
+    sid = "AC" + tenant["organization_id"].replace("-", "")
     accounts = local.simulator.twilio.accounts
-    known = accounts.get(channel.credentials["account_sid"])
-    senders = (known.senders if known else frozenset()) | {channel.address}
-    account = Account(str(channel.credentials["auth_token"]), senders)
-    accounts[channel.credentials["account_sid"]] = account
+    senders = accounts[sid].senders if sid in accounts else frozenset()
+    accounts[sid] = twilio.Account(password, senders | {address})
+    return {"account_sid": sid, "auth_token": password}
+
+
+def _introduce_receiver(
+    local: Local, tenant: Described, address: str, webhook: str, password: str
+) -> dict[str, str]:
+    secret = "whsec_" + base64.b64encode(password.encode()).decode()
+    local.simulator.receivers.known[tenant["slug"]] = Receiver(secret, webhook)
+    return {"secret": secret, "url": local.simulator.receiver_url(tenant["slug"])}
+
+
+def _introduce_sendgrid(
+    local: Local, tenant: Described, address: str, webhook: str, password: str
+) -> dict[str, str]:
+    account = sendgrid.Account(
+        api_key=f"SG.{password}",
+        event_url=webhook,
+        event_key=sendgrid.SigningKey(f"events {password}"),
+        parse_key=sendgrid.SigningKey(f"mails {password}"),
+        domains=frozenset({_domain(address)}),
+        parse_url=webhook,
+    )
+    local.simulator.sendgrid.accounts.append(account)
+    return {
+        "api_key": account.api_key,
+        "event_key": account.event_key.public,
+        "parse_key": account.parse_key.public,
+    }
+
+
+def _introduce_ses(
+    local: Local, tenant: Described, address: str, webhook: str, password: str
+) -> dict[str, str]:
+    """Set SES up as docs/email.md says: a verified domain, and mail for it by a receipt rule."""
+    aws, ses, outputs = local.aws, local.simulator.ses, local.outputs
+    name, bucket = outputs["MailConfigurationSetName"], outputs["RawBucketName"]
+    topic = _topic(local, outputs["MailTopicArn"])
+    put = aws.client("s3").put_object
+    ses.domains.add(_domain(address))
+    ses.rule = ReceiptRule(bucket, lambda key, raw: put(Bucket=bucket, Key=key, Body=raw), topic)
+    ses.configuration_sets[name] = _configuration_set(local, name)
+    return {"configuration_set": name}
+
+
+def _configuration_set(local: Local, name: str) -> ConfigurationSet:
+    """As the template made it in the emulated AWS."""
+    described = local.aws.client("sesv2").get_configuration_set_event_destinations(
+        ConfigurationSetName=name
+    )
+    (destination,) = described["EventDestinations"]
+    topic = _topic(local, destination["SnsDestination"]["TopicArn"])
+    return ConfigurationSet(topic, frozenset(destination["MatchingEventTypes"]))
+
+
+def _topic(local: Local, arn: str) -> Topic:
+    return Topic(arn, local.aws.endpoint, partial(local.aws.signed_headers, "sns"))
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2]
+
+
+_INTRODUCTIONS = {
+    "twilio": _introduce_twilio,
+    "api": _introduce_receiver,
+    "sendgrid": _introduce_sendgrid,
+    "ses": _introduce_ses,
+}

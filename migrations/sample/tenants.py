@@ -60,6 +60,10 @@ def _twilio(type_: ChannelType, external_id: str, name: str) -> ChannelGiven:
     return ChannelGiven(type=type_, provider="twilio", external_id=external_id, name=name)
 
 
+def _mail(provider: str, external_id: str, name: str) -> ChannelGiven:
+    return ChannelGiven(type="email", provider=provider, external_id=external_id, name=name)
+
+
 HOT_ROD_AN = Tenant(
     organization=OrganizationGiven(slug="hot-rod-an", name="Hot Rod AN"),
     website="https://www.hotrodan.example",
@@ -71,6 +75,7 @@ HOT_ROD_AN = Tenant(
         _twilio("sms", "+17755550142", "Text messages"),
         _twilio("whatsapp", "whatsapp:+17755550142", "WhatsApp"),
         ChannelGiven(type="api", provider="api", external_id="website", name="Website form"),
+        _mail("ses", "support@hotrodan.example", "Hot Rod AN"),
     ),
     articles="hotrodan",
     page=Page(
@@ -121,6 +126,7 @@ NORTHWIND_BICYCLES = Tenant(
         _twilio("sms", "+12185550119", "Text messages"),
         _twilio("whatsapp", "whatsapp:+12185550119", "WhatsApp"),
         ChannelGiven(type="api", provider="api", external_id="website", name="Website form"),
+        _mail("sendgrid", "hello@northwind.example", "Northwind Bicycles"),
     ),
     articles="northwind",
     page=Page(

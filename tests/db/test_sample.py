@@ -88,7 +88,8 @@ def test_written_twice_nothing_doubles(database: TestDatabase, means: sample.Mea
 def test_a_shop_at_work(means: sample.Means) -> None:
     tenant = write(means)["hot-rod-an"]
     assert {user["role"] for user in tenant["users"]} == {"admin", "agent"}
-    assert [channel["type"] for channel in tenant["channels"]] == ["sms", "whatsapp", "api"]
+    types = [channel["type"] for channel in tenant["channels"]]
+    assert types == ["sms", "whatsapp", "api", "email"]
     assert tenant["articles"] >= 30
     assert len(rows(means, tenant, Document)) == tenant["articles"] + 1
     assert len(rows(means, tenant, Draft, status="pending")) == 1
