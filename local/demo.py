@@ -1,4 +1,4 @@
-"""`make demo`: three messages on three channels, from webhook to verified record."""
+"""`make demo`: five messages on five channels, from the provider to the verified record."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from typing import Any
 
 from local import tenants
 from local.api import Api, until
-from local.client import send
+from local.client import Channel, send
 from local.errors import LocalError
 from local.locks import exclusive
 from local.probes import Probe, probe
@@ -26,19 +26,35 @@ from local.timeline import timeline
 
 STATE = State(CHECKOUT / ".local" / "demo")
 VERIFY = CHECKOUT / "layers" / "shared" / "countersign" / "platform" / "verify.py"
-# Channel, customer, message, and what the person adds to the draft before approving it.
+HOT_ROD, NORTHWIND = "hot-rod-an", "northwind-bicycles"
+# Tenant, channel, customer, message, and what the person adds to the draft before approving it.
 INPUTS = (
-    ("sms", "+14155550181", "How tight does an aluminium AN-6 fitting have to be?", ""),
-    ("whatsapp", "+447700900181", "Do you ship to the UK, and what does it cost?", "\n\nMiles"),
-    ("api", "sam@example.com", "I ordered the wrong fitting. Can I return it?", ""),
+    (HOT_ROD, "sms", "+14155550181", "How tight does an aluminium AN-6 fitting have to be?", ""),
+    (HOT_ROD, "whatsapp", "+447700900181", "Do you ship to the UK, and for how much?", "\n\nMiles"),
+    (HOT_ROD, "api", "sam@example.com", "I ordered the wrong fitting. Can I return it?", ""),
+    (HOT_ROD, "email", "lee@example.com", "The one on the photo leaks. How do I stop a leak?", ""),
+    (NORTHWIND, "email", "ola@example.com", "How long is the warranty on an aluminium frame?", ""),
 )
+
+
+@dataclass(frozen=True)
+class User:
+    """An agent of a tenant, at the API."""
+
+    tenant: Tenant
+    api: Api
 
 
 @dataclass
 class Case:
-    """One of the messages, and what became of it; moments are in Unix seconds."""
+    """One of the messages, and what became of it; moments are in Unix seconds.
 
-    channel: str
+    `foreign` is of another tenant, and must see nothing of it.
+    """
+
+    owner: User
+    foreign: User
+    channel: Channel
     customer: str
     text: str
     addition: str
@@ -49,7 +65,13 @@ class Case:
     reply: Mapping[str, Any] = field(default_factory=dict)
     export: Mapping[str, Any] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
+    mails: dict[str, str] = field(default_factory=dict)
     verified: bool = False
+
+    @property
+    def title(self) -> str:
+        """To whom, and by which channel."""
+        return f"{self.owner.tenant.name}, {self.channel.type} by {self.channel.provider}"
 
     @property
     def inbound_to_draft_ms(self) -> float:
@@ -66,20 +88,18 @@ def demo() -> None:
     _forget()
     with started(STATE, pace=0.05) as local:
         local.aws.warm()
-        owner, foreign = tenants.connect(local, undo_seconds=0, debounce_seconds=0)
-        api, foreign_api = (Api(local.gateway.url, each.api_key) for each in (owner, foreign))
-        cases = [Case(*each) for each in INPUTS]
+        cases = _cases(local)
         for case in cases:
-            _draft(case, owner, api)
-        probes = [made for case in cases for made in probe(foreign_api, _ids(case))]
+            _draft(case)
+        probes = [made for case in cases for made in _probe(case)]
         for case in cases:
-            _approve(case, api)
-            _deliver(case, api)
-        probes += [made for case in cases for made in probe(foreign_api, _ids(case))]
+            _approve(case)
+            _deliver(case)
+        probes += [made for case in cases for made in _probe(case)]
         for case in cases:
             case.verified = _verify(case, local)
             _show(case)
-        _show_probes(probes, owner, foreign)
+        _show_probes(probes)
     say(
         json.dumps(
             {
@@ -110,19 +130,30 @@ def _forget() -> None:
                 path.unlink()
 
 
-def _draft(case: Case, owner: Tenant, api: Api) -> None:
-    say(f"A customer writes on {case.channel}: {case.text}")
+def _cases(local: Local) -> list[Case]:
+    connected = tenants.connect(local, undo_seconds=0, debounce_seconds=0)
+    users = [User(each, Api(local.gateway.url, each.api_key)) for each in connected]
+    made = []
+    for slug, channel, customer, text, addition in INPUTS:
+        owner, foreign = sorted(users, key=lambda user: user.tenant.slug != slug)
+        to = owner.tenant.channels[channel]
+        made.append(Case(owner, foreign, to, customer, text, addition))
+    return made
+
+
+def _draft(case: Case) -> None:
+    say(f"A customer writes to {case.title}: {case.text}")
     case.sent_at = time.time()
-    send(owner.channels[case.channel], case.customer, case.text)
-    item = until(lambda: _waiting(case, api), f"a draft for {case.customer}")
+    send(case.channel, case.customer, case.text)
+    item = until(lambda: _waiting(case), f"a draft for {case.customer}")
     case.conversation_id = item["conversation"]["id"]
     case.names[item["conversation"]["customer"]["person_id"]] = case.customer
-    case.draft = api.get(f"/v1/drafts/{item['draft']['id']}")
+    case.draft = case.owner.api.get(f"/v1/drafts/{item['draft']['id']}")
 
 
-def _waiting(case: Case, api: Api) -> Any:
+def _waiting(case: Case) -> Any:
     """The case's place in the feed once it has a draft. Raises LocalError if it will have none."""
-    for item in api.feed():
+    for item in case.owner.api.feed():
         address = item["conversation"]["customer"]["address"]
         if address.removeprefix("whatsapp:") == case.customer:
             if item["draft"]:
@@ -132,29 +163,43 @@ def _waiting(case: Case, api: Api) -> Any:
     return None
 
 
-def _approve(case: Case, api: Api) -> None:
+def _approve(case: Case) -> None:
     body = {"revision_token": case.draft["revision_token"]}
     if case.addition:
         body |= {"final_text": case.draft["text"] + case.addition, "notes": "Signed by hand."}
     case.approved_at = time.time()
-    api.post(f"/v1/drafts/{case.draft['id']}/approval", body)
+    case.owner.api.post(f"/v1/drafts/{case.draft['id']}/approval", body)
 
 
-def _deliver(case: Case, api: Api) -> None:
-    case.reply = until(lambda: _delivered(case, api), f"the delivery to {case.customer}")
+def _deliver(case: Case) -> None:
+    case.reply = until(lambda: _delivered(case), f"the delivery to {case.customer}")
     case.names[case.reply["author"]["id"]] = case.reply["author"]["name"]
-    case.export = api.get(f"/v1/conversations/{case.conversation_id}/export")
+    case.export = case.owner.api.get(f"/v1/conversations/{case.conversation_id}/export")
 
 
-def _delivered(case: Case, api: Api) -> Any:
-    timeline = api.get(f"/v1/conversations/{case.conversation_id}")
-    for item in timeline["items"]:
-        delivery = item["type"] == "message" and item["message"]["delivery"]
+def _delivered(case: Case) -> Any:
+    timeline = case.owner.api.get(f"/v1/conversations/{case.conversation_id}")
+    messages = [item["message"] for item in timeline["items"] if item["type"] == "message"]
+    case.mails = {each["id"]: _letterhead(each) for each in messages if each["recipients"]}
+    for message in messages:
+        delivery = message["delivery"]
         if delivery and delivery["status"] in ("failed", "unknown", "cancelled"):
             raise LocalError(f"the reply to {case.customer} was not delivered: {delivery}")
         if delivery and delivery["status"] == "delivered":
-            return item["message"]
+            return message
     return None
+
+
+def _letterhead(mail: Mapping[str, Any]) -> str:
+    """What a mail is about, whom it is for, and its files."""
+    goes_to = mail["recipients"]
+    told = [each["address"] for each in goes_to["to"] + goes_to["cc"]]
+    files = [each["file_name"] for each in mail["attachments"]]
+    return "  ".join([f"“{mail['subject']}” to {', '.join(told)}", *files])
+
+
+def _probe(case: Case) -> list[Probe]:
+    return probe(case.foreign.api, _ids(case))
 
 
 def _ids(case: Case) -> dict[str, str]:
@@ -171,11 +216,12 @@ def _ids(case: Case) -> dict[str, str]:
 
 def _show(case: Case) -> None:
     said = "verified" if case.verified else "NOT VERIFIED"
-    say(f"\n{case.channel}, {case.customer}: {said}\n\n{timeline(case.export, case.names)}")
+    say(f"\n{case.title}, {case.customer}: {said}\n")
+    say(timeline(case.export, case.names, case.mails))
 
 
-def _show_probes(probes: Sequence[Probe], owner: Tenant, foreign: Tenant) -> None:
-    say(f"\nWhat belongs to {owner.name}, asked for with the key of {foreign.name}:\n")
+def _show_probes(probes: Sequence[Probe]) -> None:
+    say("\nWhat belongs to one of the tenants, asked for with the key of the other:\n")
     counted: dict[tuple[str, str, int], list[Probe]] = {}
     for each in probes:
         counted.setdefault((each.method, each.path, each.status), []).append(each)
@@ -200,7 +246,7 @@ def _median(values: Iterable[float]) -> int:
 
 def _verify(case: Case, local: Local) -> bool:
     """What the verifier says of the export: a program of its own, that knows nothing of us."""
-    exported = local.state.folder / f"timeline-{case.channel}.json"
+    exported = local.state.folder / f"timeline-{case.channel.type}-{case.channel.provider}.json"
     exported.write_text(json.dumps(case.export))
     command = [sys.executable, "-I", "-S", str(VERIFY), str(exported)]
     return subprocess.run(command, capture_output=True).returncode == 0

@@ -31,6 +31,7 @@ MESSAGES = (
     ("hot-rod-an", "whatsapp", "+447700900123", "Do you ship to the UK, and what does it cost?"),
     ("hot-rod-an", "api", "dana@example.com", "I ordered the wrong fitting. Can I return it?"),
     ("hot-rod-an", "sms", "+13105550147", "What does overnight shipping cost?"),
+    ("hot-rod-an", "email", "jo@example.com", "Is a rubber hose good enough for E85?"),
     ("northwind-bicycles", "sms", "+12185550132", "How long is the warranty on a steel frame?"),
 )
 

@@ -154,7 +154,7 @@ def eventually(holds: Callable[[], bool], seconds: float = 400) -> None:
 def test_what_it_prints_can_be_pasted(running: Running) -> None:
     commands = re.findall(r"^  (curl .*?(?:\\\n.*)?)$", running.output, re.MULTILINE)
     feed, draft, approval = (curl(running.api, command) for command in commands)
-    assert len(feed["items"]) == 5
+    assert len(feed["items"]) == 6
     assert draft["status"] == "pending"
     assert draft["sources"]
     assert approval["type"] == "approve"
