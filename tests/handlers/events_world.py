@@ -27,6 +27,7 @@ from countersign.identity.tables import (
 )
 from countersign.platform.db import Database, engine
 from countersign.platform.tables import OutboxRow
+from local import mails
 from tests.conftest import PASSWORDS, TestDatabase
 from tests.handlers.outside import Outside
 from tests.world import MODEL_SETTINGS, Tenant, add_knowledge
@@ -37,15 +38,17 @@ SECRETS: dict[str, Any] = json.loads((EVENTS / "secrets.json").read_text())
 SMALL = "0199a000-0000-7000-8000-0000000000"
 ORGANIZATION = UUID(SMALL + "01")
 USER = UUID(SMALL + "b1")
-SMS, WHATSAPP, API = (UUID(SMALL + last) for last in ("c1", "c2", "c3"))
-QUEUED, SENT, ATTEMPT = (UUID(SMALL + last) for last in ("d1", "d2", "a1"))
+SMS, WHATSAPP, API, SES, SENDGRID = (UUID(f"{SMALL}c{n}") for n in range(1, 6))
+QUEUED, SENT, MAILED = (UUID(f"{SMALL}d{n}") for n in range(1, 4))
+ATTEMPT, MAIL_ATTEMPT = (UUID(f"{SMALL}a{n}") for n in range(1, 3))
 REQUEST, DRAFT, LATE_ROW = (UUID(SMALL + last) for last in ("e1", "f1", "0b"))
 MEDIA, PART, KEPT = (UUID(SMALL + last) for last in ("f3", "f4", "f2"))
-ASKED, DRAFTED, REPLIED, DELIVERING = (UUID(SMALL + last) for last in ("21", "22", "23", "24"))
+ASKED, DRAFTED, REPLIED, DELIVERING, MAILING = (UUID(f"{SMALL}2{n}") for n in range(1, 6))
 KEY_ID, KEY_SECRET = UUID(int=1), "events-only-not-a-real-key"
-CUSTOMER = "+15550199001"
+CUSTOMER, EVE = "+15550199001", "eve@example.com"
 ARTICLE = "A 3/8 inch fuel line takes AN-6. Torque it by hand first."
 PICTURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+MAIL_TEXT = "The one on the photo leaks. Which one do I need?"
 REPLY = "AN-6 fits a 3/8 inch fuel line."
 LONG_AGO = datetime(2026, 3, 4, 5, 0, tzinfo=UTC)
 _OWN = {"organization_id": ORGANIZATION}
@@ -62,7 +65,7 @@ def seed(database: TestDatabase) -> Tenant:
     owner = Database(engine(database.url("app_owner")))
     with owner.system() as session:
         _organization(session)
-        for rows in (_asked(), _drafted(), _replied(), _delivering(), _files()):
+        for rows in (_asked(), _drafted(), _replied(), _delivering(), _mailing(), _files()):
             for row in rows:
                 session.add(row)
                 session.flush()
@@ -97,6 +100,8 @@ def _organization(session: Session) -> None:
     session.add(_channel(SMS, "sms", "twilio", "+15550100001"))
     session.add(_channel(WHATSAPP, "whatsapp", "twilio", "whatsapp:+15550100002"))
     session.add(_channel(API, "api", "api", "website"))
+    session.add(_channel(SES, "email", "ses", "support@hotrodan.example"))
+    session.add(_channel(SENDGRID, "email", "sendgrid", "hello@hotrodan.example"))
     session.flush()
 
 
@@ -168,13 +173,29 @@ def put_files(outside: Outside, database: TestDatabase) -> None:
         )
 
 
-def _thread(id_: UUID, address: str, direction: Any, text: str) -> Iterator[Any]:
+def _mailing() -> Iterator[Any]:
+    """A reply that SES has taken."""
+    yield from _thread(MAILING, EVE, "outbound", REPLY, SES)
+    yield _delivery(MAILED, MAILING, "sent", SES, EVE)
+    yield DeliveryAttempt(
+        **_OWN,
+        id=MAIL_ATTEMPT,
+        delivery_id=MAILED,
+        number=1,
+        outcome="accepted",
+        started_at=LONG_AGO,
+    )
+
+
+def _thread(
+    id_: UUID, address: str, direction: Any, text: str, channel_id: UUID = SMS
+) -> Iterator[Any]:
     """A conversation of one message, which has the same id; it waits for us if that is inbound."""
     inbound = direction == "inbound"
     conversation = Conversation(
         **_OWN,
         id=id_,
-        channel_id=SMS,
+        channel_id=channel_id,
         external_id=address,
         customer_address=address,
         last_message_at=LONG_AGO,
@@ -185,7 +206,7 @@ def _thread(id_: UUID, address: str, direction: Any, text: str) -> Iterator[Any]
         **_OWN,
         id=id_,
         conversation_id=id_,
-        channel_id=SMS,
+        channel_id=channel_id,
         direction=direction,
         role="user" if inbound else "assistant",
         body_text=text,
@@ -198,16 +219,22 @@ def _thread(id_: UUID, address: str, direction: Any, text: str) -> Iterator[Any]
     conversation.latest_inbound_at = LONG_AGO if inbound else None
 
 
-def _delivery(id_: UUID, conversation_id: UUID, status: Any) -> Delivery:
+def _delivery(
+    id_: UUID,
+    conversation_id: UUID,
+    status: Any,
+    channel_id: UUID = SMS,
+    recipient: str = CUSTOMER + "3",
+) -> Delivery:
     return Delivery(
         **_OWN,
         id=id_,
-        channel_id=SMS,
+        channel_id=channel_id,
         conversation_id=conversation_id,
         message_id=conversation_id,
         status=status,
         sender="+15550100001",
-        recipient=CUSTOMER + "3",
+        recipient=recipient,
         payload={"text": REPLY},
         not_before=LONG_AGO,
     )
@@ -288,6 +315,15 @@ def put_large_request(outside: Outside) -> str:
     content = {**carried, "body": base64.b64encode(json.dumps(told).encode()).decode()}
     outside.objects[f"raw/{json.loads(pointer['body'])['s3_key']}"] = json.dumps(content).encode()
     return str(told["data"]["text"])
+
+
+def put_received_mail(outside: Outside) -> bytes:
+    """Put the mail that `ingest/ses-mail.json` tells of into the bucket; returns it."""
+    (told,) = event("ingest", "ses-mail")["Records"]
+    action = json.loads(json.loads(told["body"])["Message"])["receipt"]["action"]
+    raw = mails.reply_with_photo("dee@example.com", "Dee", "support@hotrodan.example", MAIL_TEXT)
+    outside.objects[f"{action['bucketName']}/{action['objectKey']}"] = raw
+    return raw
 
 
 @contextmanager

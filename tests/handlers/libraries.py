@@ -47,6 +47,12 @@ WITH_EVENTS: dict[str, set[str]] = {
 WITH_THE_API_CHANNEL = SHAPES
 """After an event of the `api` channel, whose provider checks shapes."""
 
+WITH_A_MAIL = {"nh3"}
+"""After a mail that came in."""
+
+WITH_ECDSA = {"ecdsa"}
+"""After a webhook of SendGrid, which is signed so."""
+
 OURS = {"app", "countersign", "migrations"}
 
 

@@ -6,6 +6,7 @@ that the events name, and stubs for all else outside.
 
 from __future__ import annotations
 
+import base64
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -14,17 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 
+from countersign.channels import keys
+from countersign.channels.keys import ChannelKey
 from countersign.channels.tables import Channel, Delivery, DeliveryAttempt
 from countersign.conversations.tables import Attachment, Message
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.identity.tables import Organization
 from countersign.platform.db import Database, engine
 from countersign.platform.tables import AuditCheckpoint, OutboxRow
-from local import postgres
+from local import mails, postgres
+from local.providers.sendgrid import SigningKey, inbound
 from tests.conftest import TestDatabase, copied
 from tests.handlers import events_world as events
 from tests.handlers import libraries
@@ -80,6 +85,7 @@ def world(function: str, cluster: postgres.Cluster, source: str | None) -> Itera
     """A function, started; its database is a copy of `source`, if it has one."""
     with outside() as around:
         events.put_large_request(around)
+        events.put_received_mail(around)
         if source is None:
             with events.started(function, around, None, LISTING_START) as process:
                 yield World(process, around, None)
@@ -137,6 +143,39 @@ def ingested_media(world: World, answer: Any) -> None:
 
 def ingested_large(world: World, answer: Any) -> None:
     ingested(events.put_large_request(world.outside))(world, answer)
+
+
+def ingested_mail_of_ses(world: World, answer: Any) -> None:
+    ingested(f"{events.MAIL_TEXT}\n\nDee")(world, answer)
+    message = mail_of(world, events.SES)
+    assert message.subject == "Re: Your order 20417"
+    assert "One parcel has left our shop today." in message.quoted_text
+    (attachment,) = world.rows(Attachment, Attachment.message_id == message.id)
+    assert (attachment.file_name, attachment.mime_type) == ("fitting.png", "image/png")
+
+
+def ingested_mail_of_sendgrid(world: World, answer: Any) -> None:
+    ingested(HTML_TEXT)(world, answer)
+    message = mail_of(world, events.SENDGRID)
+    assert message.subject == "Before I order"
+    assert "<style>" not in message.body_html
+    assert "AN-10 hose ends?" in message.body_html
+
+
+def mail_of(world: World, channel_id: UUID) -> Any:
+    """The mail that came in by a channel; the whole of it is kept."""
+    (message,) = world.rows(
+        Message, Message.channel_id == channel_id, Message.direction == "inbound"
+    )
+    (key,) = (key for key in world.outside.objects if key.startswith("messages/mail/"))
+    assert message.external_id.encode() in world.outside.objects[key]
+    return message
+
+
+def mail_delivered(world: World, answer: Any) -> None:
+    assert answer == {"batchItemFailures": []}
+    delivery = world.row(Delivery, events.MAILED)
+    assert (delivery.status, delivery.recipient) == ("delivered", events.EVE)
 
 
 def delivered(world: World, answer: Any) -> None:
@@ -285,6 +324,7 @@ def described(world: World, answer: Any) -> None:
 
 SMS_TEXT = "Which AN size fits a 3/8 inch fuel line?"
 WHATSAPP_TEXT = "My hose leaks at the crimp 😕"
+HTML_TEXT = "Do you carry AN-10 hose ends?\nI need four of them.\nFay"
 API_TEXT = "Where is my order 20417? It should have arrived on Monday."
 
 EXPECTED: dict[str, dict[str, Callable[[World, Any], None]]] = {
@@ -301,6 +341,9 @@ EXPECTED: dict[str, dict[str, Callable[[World, Any], None]]] = {
         "batch": ingested_media,
         "large": ingested_large,
         "status": delivered,
+        "ses-mail": ingested_mail_of_ses,
+        "ses-event": mail_delivered,
+        "sendgrid-mail": ingested_mail_of_sendgrid,
     },
     "drafts": {"request": drafted},
     "outbound": {"delivery": sent},
@@ -335,6 +378,7 @@ def listing(*given):
 Client.post_invocation_result = listing
 """
 API_CHANNEL = {"api-message-late", "batch", "large"}
+MAILS = {"ses-mail", "sendgrid-mail"}
 EVENTS = [(name, file) for name in sorted(built.functions()) for file in events.cases(name)]
 
 
@@ -359,7 +403,32 @@ def test_an_event_gets_its_answer(
     allowed = libraries.AT_START[function] | libraries.WITH_EVENTS[function]
     if file.stem in API_CHANNEL:
         allowed |= libraries.WITH_THE_API_CHANNEL
+    if file.stem in MAILS:
+        allowed |= libraries.WITH_A_MAIL
     assert libraries.packages(built.functions()[function], loaded) <= allowed
+
+
+def test_a_mail_that_sendgrid_signs_is_taken_in(cluster: postgres.Cluster) -> None:
+    """Signed when it is sent: no file could hold it."""
+    key, posted = SigningKey(), events.event("webhooks", "twilio-sms")
+    named = ChannelKey("sendgrid", events.SENDGRID, events.ORGANIZATION)
+    raw = mails.html_alone("fay@example.com", "Fay", "hello@hotrodan.example", HTML_TEXT)
+    headers, body = inbound(key, raw, "fay@example.com", ["hello@hotrodan.example"])
+    posted["headers"] = {name.lower(): value for name, value in headers.items()}
+    posted["pathParameters"] = {"channel_key": keys.make(named, events.SECRETS["channel_key"])}
+    posted["body"] = base64.b64encode(body).decode()
+    with world("webhooks", cluster, None) as made:
+        secret = {"parse_key": key.public}
+        made.outside.secrets[f"channels/{events.SENDGRID}"] = json.dumps(secret)
+        answer = made.process.invoke(posted)
+        assert answer.error is None, made.process.output()
+        assert answer.value["statusCode"] == 200
+        loaded = json.loads(made.process.output().splitlines()[-1])["loaded"]
+    (queued,) = made.outside.queued["inbound"]
+    assert base64.b64decode(queued["request"]["body"]) == body
+    allowed = libraries.AT_START["webhooks"] | libraries.WITH_EVENTS["webhooks"]
+    found = libraries.packages(built.functions()["webhooks"], loaded)
+    assert found <= allowed | libraries.WITH_ECDSA
 
 
 def hidden(around: Outside) -> list[str]:
