@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=run.FOLDER, help="all but demo: its files")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="the whole stack, until Ctrl-C")
-    commands.add_parser("demo", help="the path of three messages, once")
+    commands.add_parser("demo", help="the path of five messages, once")
     commands.add_parser("down", help="end what `run` left running")
     redrive = commands.add_parser("redrive", help="put a queue's dead letters back")
     redrive.add_argument("queue", choices=QUEUES)

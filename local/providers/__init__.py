@@ -1,1 +1,1 @@
-"""The other side of every channel: what Twilio and a customer's own system would answer."""
+"""The other side of every channel: what Twilio, SendGrid, SES and a customer's system would do."""

@@ -38,14 +38,21 @@ def test_the_demo_shows_the_whole_path_and_stops() -> None:
         "seconds",
     ]
     counts = [result[name] for name in ("conversations", "drafts", "sent", "delivered")]
-    assert counts == [3, 3, 3, 3]
+    assert counts == [5, 5, 5, 5]
     assert result["audit_verified"] is True
-    assert result["foreign_tenant_probes"] > 50
+    assert result["foreign_tenant_probes"] > 100
     assert result["foreign_tenant_rows"] == 0
     assert 0 < result["inbound_to_draft_p50_ms"] < 60_000
     assert 0 < result["approve_to_sent_p50_ms"] < 60_000
     for event in ("message.received", "draft.created", "draft.edited", "delivery.delivered"):
         assert event in said.stdout
+    for mail in (
+        "“Re: Your order 20417” to support@hotrodan.example fitting.png",
+        "“Re: Your order 20417” to lee@example.com",
+        "“Before I order” to hello@northwind.example",
+        "“Re: Before I order” to ola@example.com",
+    ):
+        assert mail in said.stdout
     assert [each for each in psutil.process_iter(["cmdline"]) if is_of_the_demo(each)] == []
 
 
