@@ -66,6 +66,7 @@ class Case:
     export: Mapping[str, Any] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     mails: dict[str, str] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
     verified: bool = False
 
     @property
@@ -181,6 +182,7 @@ def _delivered(case: Case) -> Any:
     timeline = case.owner.api.get(f"/v1/conversations/{case.conversation_id}")
     messages = [item["message"] for item in timeline["items"] if item["type"] == "message"]
     case.mails = {each["id"]: _letterhead(each) for each in messages if each["recipients"]}
+    case.files = [file["id"] for each in messages for file in each["attachments"]]
     for message in messages:
         delivery = message["delivery"]
         if delivery and delivery["status"] in ("failed", "unknown", "cancelled"):
@@ -211,6 +213,8 @@ def _ids(case: Case) -> dict[str, str]:
     }
     if case.reply:
         ids |= {"message_id": case.reply["id"], "delivery_id": case.reply["delivery"]["id"]}
+    if case.files:
+        ids["attachment_id"] = case.files[0]
     return ids
 
 

@@ -32,6 +32,7 @@ class Probe:
 def probe(foreign: Api, ids: Mapping[str, str]) -> list[Probe]:
     """Try every address whose parameters are all in `ids` (by their name), with a foreign key.
 
+    Without parameters those that list: the others make something of one's own.
     Raises LocalError where the answer is neither 404 nor a list of one's own: a probe that fails
     for another reason shows nothing.
     """
@@ -39,7 +40,8 @@ def probe(foreign: Api, ids: Mapping[str, str]) -> list[Probe]:
     made = []
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            if operation.get("security") != [] and _names(path) <= set(ids):
+            named = bool(_names(path)) or method == "get"
+            if named and operation.get("security") != [] and _names(path) <= set(ids):
                 made.append(_try(foreign, method.upper(), path, ids))
     return made
 
