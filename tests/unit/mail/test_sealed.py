@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from countersign.mail import cms, sealed, structure
 from countersign.mail.reading import contents, read
-from tests.unit.mail.timing import seconds
+from tests.unit.timing import seconds
 
 HEAD = b"From: Ann <ann@example.com>\r\nTo: help@example.org\r\nSubject: Hose\r\n"
 TEXT = (
