@@ -96,7 +96,7 @@ def test_a_try_that_was_answered_5xx_is_looked_up_before_the_next(
     monkeypatch.undo()
     monkeypatch.setattr(clock, "now", lambda: ledger.now)
     monkeypatch.setattr(queues, "send_delayed", ledger.path.sent.send_delayed)
-    monkeypatch.setattr(sending, "_credentials", lambda *_: {})
+    monkeypatch.setattr(sending, "credentials", lambda *_: {})
     monkeypatch.setattr(sending, "_outgoing", lambda claim, settings: claims.append(claim))
     monkeypatch.setattr(twilio, "look_up", lambda *_: found)
     assert ledger.deliver() == ("sent" if len(found) == 1 else "unknown")
