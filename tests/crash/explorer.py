@@ -123,8 +123,9 @@ class Explorer:
             case "stall" if self._act.is_race and point.sort in ("statement", "commit"):
                 return True
             case _:
-                # A lease can be outlived while a provider or a model is asked.
-                return point.sort == "call" and point.label.startswith(("POST ", "SMTP "))
+                # A lease can be outlived while a provider, a model or storage is asked.
+                slow = ("POST ", "SMTP ", "put into ")
+                return point.sort == "call" and point.label.startswith(slow)
 
     def _make(self, trouble: Trouble, point: Point) -> list[Fault]:
         wrong = self.play(trouble)

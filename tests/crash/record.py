@@ -67,6 +67,7 @@ END = {
 EFFORT = {
     "attempts": ("delivery_attempts", "outcome"),
     "model calls": ("model_usage", "kind"),
+    "fetches": ("attachments", "attempts::text"),
     "detours": ("audit_events", "type", DETOURS),
 }
 """To get over a crash takes more of it; a message that comes twice must not."""

@@ -18,8 +18,9 @@ from countersign.channels.messages import InboundMessage, Unreached
 from countersign.channels.providers import api, ses_events, smtp, twilio
 from countersign.channels.sending import SendingSettings
 from countersign.channels.tables import Delivery
-from countersign.conversations import locking, outbound
+from countersign.conversations import attachments, locking, outbound
 from countersign.conversations.delivering import Stopped
+from countersign.conversations.tables import Attachment
 from countersign.drafting import requests
 from countersign.platform import clock, idempotency, outbox, queues
 from countersign.platform.db import TenantSession
@@ -129,6 +130,20 @@ def no_lease_of_deliveries(patch: Patch) -> None:
 
 def no_lease_of_requests(patch: Patch) -> None:
     patch.setattr(requests, "LEASE", timedelta(0))
+
+
+def no_lease_of_files(patch: Patch) -> None:
+    patch.setattr(attachments, "LEASE", timedelta(0))
+
+
+def no_fence_of_files(patch: Patch) -> None:
+    """Whoever fetched a file stores it, though another has done so long ago."""
+
+    def whatever(session: TenantSession, leased: Iterable[Attachment]) -> list[Attachment]:
+        keys = ((session.organization_id, file.id) for file in leased)
+        return [session.get_one(Attachment, key) for key in keys]
+
+    patch.setattr(attachments, "_held", whatever)
 
 
 def no_fence(patch: Patch) -> None:
@@ -267,6 +282,20 @@ def no_idempotency_key(patch: Patch) -> None:
             ["twin"],
             "twin drafts: POST model.example",
             {"more effort"},
+        ),
+        (
+            no_lease_of_files,
+            ACTS["message by whatsapp"],
+            ["twin"],
+            "twin attachments: put into messages",
+            {"more effort"},
+        ),
+        (
+            no_fence_of_files,
+            ACTS["message by whatsapp"],
+            ["stall"],
+            "stall attachments: put into messages",
+            {"another end"},
         ),
         (
             no_fence,
