@@ -29,7 +29,7 @@ _SENT = re.compile(
     r"(?:(?:someone )?(?:sent|send|from|get|download) (?:from|via|with|by|using|my|mobile"
     r"|outlook|a|\[?outlook)\b"
     # German, French, Spanish, Portuguese, Italian, Dutch
-    r"|von mein\w+ .{1,40}gesendet|gesendet (?:von|mit|über)\b"
+    r"|von mein[\w/]+ .{1,40}gesendet|gesendet (?:von|mit|über)\b"
     r"|diese nachricht wurde von .{1,60}gesendet|outlook für\b"
     r"|envoyé (?:depuis|de|à partir|avec|via)\b|(?:télécharger?|obtenez|obtenir) outlook\b"
     r"|enviado (?:desde|do|da|a partir|de|com|con|via)\b|(?:obtener|obter|descargar?"
