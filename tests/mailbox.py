@@ -54,6 +54,12 @@ class Mailbox:
             return session.scalars(newest).one()
 
     def takes(self, raw: RawMail) -> None:
+        webhook = self.told(raw)
+        with self.path.outbox.transaction(self.path.tenant.organization_id) as session:
+            effects.take_effect(session, [webhook], self.now)
+
+    def told(self, raw: RawMail) -> Webhook:
+        """A mail as the channel's provider tells of it."""
         self.now += timedelta(seconds=1)
         request = WebhookRequest(
             method="POST", url="", headers={}, body=raw.raw, received_at=self.now
@@ -61,8 +67,7 @@ class Mailbox:
         tenant = self.path.tenant
         envelope = Envelope(tenant.organization_id, tenant.channel_id, "smtp", "c", request)
         message = mails.message(raw, str(new_id()), self.now)
-        with self.path.outbox.transaction(tenant.organization_id) as session:
-            effects.take_effect(session, [Webhook(envelope, [message], reply_keys=[KEY])], self.now)
+        return Webhook(envelope, [message], reply_keys=[KEY])
 
     def all(self, column: Any) -> list[Any]:
         with self.path.tenant_session() as session:

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,9 +12,10 @@ from sqlalchemy import text
 
 from countersign.platform import audit
 from countersign.platform.audit import Actor, Body, Event, Head, UnrecordableError
-from countersign.platform.db import Database, TenantSession, engine
+from countersign.platform.db import Database, TenantSession
 from countersign.platform.ids import new_id
 from countersign.platform.verify import Report, verify, verify_pages
+from tests.beside import another_connection, wait_until_locked_out
 from tests.conftest import TestDatabase
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 89, tzinfo=UTC)
@@ -36,13 +35,6 @@ def make_organization(database: TestDatabase, slug: str) -> UUID:
             [organization_id, slug, slug],
         )
     return organization_id
-
-
-@contextmanager
-def another_connection(database: TestDatabase) -> Iterator[Database]:
-    connected = Database(engine(database.url("app_rw")))
-    yield connected
-    connected.engine.dispose()
 
 
 def event(number: int = 0, **data: Any) -> Event:
@@ -127,19 +119,6 @@ def test_an_append_waits_for_the_one_before_it(database: TestDatabase, organizat
             assert not waiting.done()
         waiting.result(timeout=30)
     assert verified(database, organization, stream).events == 2
-
-
-def wait_until_locked_out(database: TestDatabase) -> int:
-    """The process id of the one that waits."""
-    with database.connect() as connection:
-        for _ in range(1500):
-            waits = connection.execute(
-                "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            ).fetchone()
-            if waits:
-                return int(waits[0])
-            time.sleep(0.02)
-    pytest.fail("nothing waits for the stream's lock")
 
 
 def test_streams_do_not_wait_for_each_other(database: TestDatabase, organization: UUID) -> None:

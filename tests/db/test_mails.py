@@ -96,6 +96,13 @@ def test_a_stranger_who_knows_an_id_does_not_get_in(mailbox: Mailbox) -> None:
     assert mailbox.gets("From: Bob@Example.com", "In-Reply-To: <m3@example.com>") == cc
 
 
+def test_a_stranger_who_takes_the_id_that_was_answered_does_not_get_in(mailbox: Mailbox) -> None:
+    """A conversation is named by the mail that began the thread, though that is not here."""
+    answer = mailbox.gets("References: <news@example.net>", "Subject: Re: News")
+    eve = ("From: eve@example.org", "Subject: News")
+    assert mailbox.gets(*eve, "Message-ID: <news@example.net>") != answer
+
+
 @pytest.mark.parametrize("where", ["To", "Cc", "envelope"])
 def test_our_reply_address_finds_the_conversation_wherever_it_stands(
     mailbox: Mailbox, where: str

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from sqlalchemy import select, union_all
+from sqlalchemy import select, text, union_all
 
 from countersign.channels.messages import InboundMessage
 from countersign.channels.tables import Channel, Delivery
@@ -32,6 +32,15 @@ REOPENS_FOR = timedelta(days=30)
 MOST_REFERENCES = 50
 """Of a mail that are looked at: the first, and the newest."""
 
+# Else two strangers who answer one newsletter at once would open one conversation for both. One
+# order for all, so that no two wait for each other's names.
+_LOCK = text(
+    """
+    SELECT pg_advisory_xact_lock(hashtextextended('conversation ' || :channel_id || name, 0))
+    FROM unnest(CAST(:names AS text[])) AS name
+    """
+)
+
 
 def place(
     session: TenantSession,
@@ -46,12 +55,21 @@ def place(
     `keys` are those that reply addresses were made with.
     """
     mail = letter.mail
+    names = _names(message, mail)
+    session.execute(_LOCK, {"channel_id": str(channel.id), "names": sorted(names)})
     answered = _by_address(session, channel, letter, keys)
     if answered is None:
         answered = _by_references(session, channel, message, mail)
     if answered and _goes_on(answered, mail, now):
         return replace(message, conversation_external_id=answered.external_id)
-    return replace(message, conversation_external_id=_root(session, channel, message, mail))
+    return replace(message, conversation_external_id=_free(session, channel, names))
+
+
+def _names(message: InboundMessage, mail: Mail) -> list[str]:
+    """What a conversation may be named that this mail begins: by the id of the mail that began the
+    thread, though it is not here, so that those of one thread find each other in any order; else by
+    its own; and where a stranger's answer to it has that name, by one that is no other's."""
+    return [*mail.references[:1], *message.external_ids]
 
 
 def _by_address(
@@ -77,10 +95,9 @@ def _by_address(
 def _by_references(
     session: TenantSession, channel: Channel, message: InboundMessage, mail: Mail
 ) -> Conversation | None:
-    """The conversation of the newest mail that this one answers and its writer took part in."""
-    ids = references(mail)
-    if not ids:
-        return None
+    """The conversation of the newest mail that this one answers and its writer took part in; or of
+    an answer to this very one, which came before it."""
+    ids = [message.external_id, *references(mail)]
     found = _known(session, channel, ids) or _known_as_sent(session, channel, ids)
     for one in reversed(ids):
         conversation_id = found.get(one)
@@ -143,16 +160,12 @@ def _goes_on(conversation: Conversation, mail: Mail, now: datetime) -> bool:
     return conversation.status == "open" or last > now - REOPENS_FOR
 
 
-def _root(session: TenantSession, channel: Channel, message: InboundMessage, mail: Mail) -> str:
-    """What names a new conversation: the id of the mail that began the thread, though it is not
-    here, so that those of one thread find each other in any order; else its own."""
-    root = next(iter(mail.references), None)
-    if root is None:
-        return message.external_id
-    taken = session.scalar(
-        select(Conversation.id)
+def _free(session: TenantSession, channel: Channel, names: Sequence[str]) -> str:
+    """The first of these names that no conversation has."""
+    taken = session.scalars(
+        select(Conversation.external_id)
         .where(Conversation.organization_id == session.organization_id)
         .where(Conversation.channel_id == channel.id)
-        .where(Conversation.external_id == root)
-    )
-    return message.external_id if taken else root
+        .where(Conversation.external_id.in_(names))
+    ).all()
+    return next(name for name in names if name not in taken)
