@@ -19,7 +19,9 @@ AMR = b"#!AMR\n" + bytes(20)
 EXE = b"MZ\x90\0\3\0\0\0\4\0\0\0\xff\xff" + bytes(46) + b"\x80\0\0\0" + bytes(64) + b"PE\0\0"
 HTML = b"<!DOCTYPE html><html><script>alert(1)</script></html>"
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>'
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600)
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 def archive(*names: str) -> bytes:
@@ -28,6 +30,9 @@ def archive(*names: str) -> bytes:
         for name in names:
             file.writestr(name, "x")
     return written.getvalue()
+
+
+WORKBOOK = archive("[Content_Types].xml", "xl/workbook.xml")
 
 
 @pytest.mark.parametrize(
@@ -71,6 +76,32 @@ def test_what_it_may_be_it_is(content: bytes, declared: str) -> None:
 )
 def test_else_its_bytes_say_what_it_is(content: bytes, declared: str, found: str) -> None:
     assert sniff(content, declared) == found
+
+
+@pytest.mark.parametrize(
+    ("content", "declared", "file_name", "found"),
+    [
+        (JPEG, "application/octet-stream", "IMG_1.JPG", "image/jpeg"),
+        (JPEG, "image/jpg", "", "image/jpeg"),
+        (b"BM\x36\0\0\0" + bytes(60), "image/bmp", "", "image/x-ms-bmp"),
+        (WORKBOOK, "application/octet-stream", "orders.xlsx", XLSX),
+        (WORKBOOK, "application/octet-stream", "", "application/zip"),
+        (archive("a.txt"), "application/x-zip-compressed", "a.zip", "application/zip"),
+        (archive("a.txt"), "application/x-zip-compressed", "", "application/x-zip-compressed"),
+        (archive("a.txt"), "text/plain", "a.txt", "application/zip"),
+        (OLE, "application/vnd.ms-excel", "orders", "application/vnd.ms-excel"),
+        (OLE, "application/octet-stream", "orders.xls", "application/vnd.ms-excel"),
+        (OLE, "application/vnd.ms-outlook", "passed on.msg", "application/vnd.ms-outlook"),
+        (OLE, "application/octet-stream", "passed on.msg", "application/octet-stream"),
+        (OLE, "image/png", "a.png", "application/octet-stream"),
+        (b"no picture", "image/png", "a.png", "application/octet-stream"),
+        (PNG, "application/octet-stream", "bill.pdf", "image/png"),
+    ],
+)
+def test_of_what_its_bytes_may_be_it_is_what_it_is_called(
+    content: bytes, declared: str, file_name: str, found: str
+) -> None:
+    assert sniff(content, declared, file_name) == found
 
 
 @pytest.mark.parametrize("content", [AMR, b"\xff\xfb\x90\x44" + bytes(20)])

@@ -25,7 +25,7 @@ def keep(file: Attachment, content: bytes, bucket: str) -> Kept:
     """Put a file where its equals lie, and tell what it is. Raises `Unavailable`."""
     digest = hashlib.sha256(content).hexdigest()
     storage.put(bucket, _key(file.organization_id, digest), content)
-    mime_type = filetypes.sniff(content, file.mime_type)
+    mime_type = filetypes.sniff(content, file.mime_type, file.file_name)
     return Kept(digest, len(content), mime_type, filetypes.named(file.file_name, mime_type))
 
 
