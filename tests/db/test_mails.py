@@ -213,6 +213,14 @@ def test_a_reply_goes_to_who_wrote_and_copies_whom_they_copied(mailbox: Mailbox)
     assert differences == ([], ["ada@example.com"])
 
 
+def test_an_address_that_no_mail_can_go_to_stops_no_reply(mailbox: Mailbox) -> None:
+    mailbox.gets("Reply-To: ada@home..example", "Cc: bob@example..com, carl@example.com")
+    with mailbox.path.tenant_session() as session:
+        found = recipients.answering(session, session.scalars(select(Conversation)).one())
+    assert [one.address for one in found.to] == ["ada@example.com"]
+    assert [one.address for one in found.cc] == ["carl@example.com"]
+
+
 RECEIVED: dict[str, Any] = {
     "notificationType": "Received",
     "mail": {"messageId": "ses-1", "source": "ada@example.com", "destination": [SUPPORT]},

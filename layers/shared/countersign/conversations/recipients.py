@@ -20,6 +20,8 @@ MOST_RECIPIENTS = 50
 _MOST_KEPT = 100
 _MOST_KEPT_BYTES = 15_000
 """Of each of the four kinds, so that a JSON column holds them whatever a stranger writes there."""
+KINDS = ("sent_by", "reply_to", "to", "cc")
+"""Of the addresses that a mail names."""
 DIFFERENCES = ("added", "left_out")
 """Of a mail of ours, in its row's metadata: who had no part in the mail that it answers, and who
 had and does not get it."""
@@ -94,13 +96,26 @@ def own_addresses(channel: Channel) -> frozenset[str]:
 def of_answer(answered: dict[str, Any], own: Collection[str]) -> Recipients:
     """To where its writer asked, else to its writer; copied to everyone else whom it was for.
 
-    Our own addresses never get our own mail, and nobody gets it twice.
+    Our own addresses never get our own mail, and nobody gets it twice. One that no mail can go to,
+    which a writer mistyped, must not stop what is for the others.
     """
     seen: set[str] = set()
-    asked = _others(read(answered["reply_to"]), own, seen)
-    to = (asked or _others(read(answered["sent_by"]), own, seen))[:MOST_RECIPIENTS]
-    cc = _others((*read(answered["to"]), *read(answered["cc"])), own, seen)
+    named = {kind: filter(_can_be_written_to, read(answered[kind])) for kind in KINDS}
+    asked = _others(named["reply_to"], own, seen)
+    to = (asked or _others(named["sent_by"], own, seen))[:MOST_RECIPIENTS]
+    cc = _others((*named["to"], *named["cc"]), own, seen)
     return Recipients(to, cc[: MOST_RECIPIENTS - len(to)])
+
+
+def _can_be_written_to(one: Address) -> bool:
+    # Who answers no mail starts without what writes one.
+    from countersign.mail import fieldwriting
+
+    try:
+        fieldwriting.ascii_address(one.address)
+    except Invalid:
+        return False
+    return True
 
 
 def _others(
@@ -154,8 +169,7 @@ def differences(
     """Who gets the reply and had no part in the message it answers, and who had and does not."""
     if answered is None or not answered.recipients:
         return [], []
-    names = ("sent_by", "reply_to", "to", "cc")
-    had = _others(read(one for name in names for one in answered.recipients[name]), own, set())
+    had = _others(read(one for kind in KINDS for one in answered.recipients[kind]), own, set())
     added = _without(recipients.addresses, [one.address for one in had])
     left_out = _without([one.address for one in had], recipients.addresses)
     return added, left_out[:_MOST_KEPT]
