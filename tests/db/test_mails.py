@@ -463,11 +463,22 @@ def test_an_event_of_ses_names_its_channel_by_a_tag_that_proves_itself(
 
 def test_two_programs_that_write_to_each_other_are_left_alone(mailbox: Mailbox) -> None:
     for number in range(5):
-        mailbox.gets(body="Thank you for your mail." if number else "Hello")
+        body = "Thank you for your mail." if number else "Hello"
+        mailbox.gets("Date: Mon, 1 Jan 2001 00:00:00 +0000", body=body)
     assert mailbox.all(DraftRequest.reason)[-1] == "flood"
     assert mailbox.all(DraftRequest.reason)[:4].count("flood") == 0
     # It may be a contact form that many people write by: a person looks.
     assert None not in mailbox.all(Conversation.waiting_since)
+
+
+def test_a_program_that_answers_into_anothers_conversation_is_left_alone(mailbox: Mailbox) -> None:
+    """By the reply address of a copy, say."""
+    to = f"To: {replies.make(SUPPORT, mailbox.gets(), KEY)}"
+    for _ in range(4):
+        mailbox.gets("From: Robot@example.org", to, body="Thank you for your mail.")
+    mailbox.gets(to, body="Thank you for your mail.")
+    assert len(mailbox.all(Conversation.id)) == 1
+    assert mailbox.all(DraftRequest.reason)[-2:] == ["flood", None]
 
 
 def test_who_writes_without_end_is_not_answered_without_end(mailbox: Mailbox) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, select
 
+from countersign.channels.messages import InboundMessage
 from countersign.conversations.tables import Conversation, Message
 from countersign.platform.db import TenantSession
 
@@ -20,13 +21,21 @@ MOST_EQUAL = 3
 """Of one sender with the same words."""
 
 
-def is_one(session: TenantSession, channel_id: UUID, sender: str, text: str, now: datetime) -> bool:
-    """Whether one more mail of `sender` to a channel, saying `text`, is one of a loop.
+def is_one(
+    session: TenantSession, channel_id: UUID, message: InboundMessage, now: datetime
+) -> bool:
+    """Whether one more mail to a channel is one of a loop: of its sender there are too many, in
+    conversations that are theirs and in the one that it belongs to.
 
     By channel, since one mail may go to many in one go.
     """
+    theirs = Conversation.customer_email == message.sender
+    here = Conversation.external_id == message.conversation_external_id
+    # A mail that names nobody in From is of whom its conversation is with.
+    named = Message.recipients["sent_by"][0]["address"].astext
+    writer = func.coalesce(named, cast(Conversation.customer_address, Text))
     of_sender, equal = session.execute(
-        select(func.count(), func.count().filter(Message.body_text == text))
+        select(func.count(), func.count().filter(Message.body_text == message.text))
         .select_from(Conversation)
         .join(
             Message,
@@ -35,8 +44,10 @@ def is_one(session: TenantSession, channel_id: UUID, sender: str, text: str, now
         )
         .where(Conversation.organization_id == session.organization_id)
         .where(Conversation.channel_id == channel_id)
-        .where(Conversation.customer_email == sender)
+        .where(theirs | here)
+        .where(func.lower(writer) == message.sender.lower())
         .where(Message.direction == "inbound")
-        .where(Message.sent_at > now - WITHIN)
+        # Not by `sent_at`: that is what the program says.
+        .where(Message.created_at > now - WITHIN)
     ).one()
     return bool(of_sender >= MOST_MAILS or equal >= MOST_EQUAL)

@@ -112,10 +112,6 @@ def _arrival(
     from countersign.conversations import floods, letters, threads
 
     message, letter = letters.understand(message, channel)
-    if letter.silence is None and floods.is_one(
-        session, channel.id, message.sender, message.text, now
-    ):
-        letter = replace(letter, silence="flood")
     for known_as in message.external_ids:
         message = replace(message, external_id=known_as)
         told = here.get((channel.id, known_as))
@@ -125,6 +121,8 @@ def _arrival(
         if told[1] == message.text:
             message = replace(message, conversation_external_id=told[0])
             break
+    if letter.silence is None and floods.is_one(session, channel.id, message, now):
+        letter = replace(letter, silence="flood")
     return Arrival(channel, message, correlation_id, letter)
 
 
