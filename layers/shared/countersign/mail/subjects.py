@@ -68,6 +68,7 @@ _SAYS_NOTHING = frozenset(
 )
 """Words of contact in English, German, French, Spanish, Italian, Portuguese, Dutch: no topic."""
 
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _SMALL_EDIT = 0.75
 _SHARED = 0.5
 
@@ -152,13 +153,21 @@ def _contains(longer: str, shorter: str) -> bool:
 def _numbers_differ(old: str, new: str) -> bool:
     """Whether each names numbers (of orders, invoices, …) and none of them is the other's."""
     numbers = [{w for w in _words(text) if sum(map(str.isdigit, w)) > 2} for text in (old, new)]
-    if not all(numbers) or numbers[0] & numbers[1]:
+    if any(not _YEAR.fullmatch(both) for both in numbers[0] & numbers[1]):
         return False
-    return not any(_nearly(one, two) for one in numbers[0] for two in numbers[1])
+    first, second = numbers[0] - numbers[1], numbers[1] - numbers[0]
+    if not first or not second:
+        return False
+    return not any(_mended(one, two) for one in first for two in second)
 
 
-def _nearly(one: str, two: str) -> bool:
-    return SequenceMatcher(None, one[:40], two[:40]).ratio() > 0.8
+def _mended(one: str, two: str) -> bool:
+    """Whether a number is the other with a slip of the pen mended: two digits that changed places,
+    one too many or too few. With another digit it is the next order's."""
+    shorter, longer = sorted((one[:40], two[:40]), key=len)
+    if len(shorter) == len(longer):
+        return sorted(shorter) == sorted(longer)
+    return any(longer[:at] + longer[at + 1 :] == shorter for at in range(len(longer)))
 
 
 def _alike(old: str, new: str) -> bool:
