@@ -78,10 +78,11 @@ def test_an_answer_to_what_they_wrote_goes_on_with_it(mailbox: Mailbox) -> None:
     assert mailbox.gets() != begun
 
 
+@pytest.mark.parametrize("header", ["References", "In-Reply-To"])
 def test_who_answers_first_and_who_began_are_one_conversation_in_any_order(
-    mailbox: Mailbox,
+    mailbox: Mailbox, header: str
 ) -> None:
-    answer = mailbox.gets("References: <m1@example.com>", "Message-ID: <m2@example.com>")
+    answer = mailbox.gets(f"{header}: <m1@example.com>", "Message-ID: <m2@example.com>")
     assert mailbox.gets("Message-ID: <m1@example.com>") == answer
     assert mailbox.gets("References: <m1@example.com> <m2@example.com>") == answer
 

@@ -69,7 +69,7 @@ def _names(message: InboundMessage, mail: Mail) -> list[str]:
     """What a conversation may be named that this mail begins: by the id of the mail that began the
     thread, though it is not here, so that those of one thread find each other in any order; else by
     its own; and where a stranger's answer to it has that name, by one that is no other's."""
-    return [*mail.references[:1], *message.external_ids]
+    return [*(mail.references or mail.in_reply_to)[:1], *message.external_ids]
 
 
 def _by_address(
