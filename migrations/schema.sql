@@ -150,7 +150,10 @@ CREATE TABLE public.chunks (
     chunk_index integer NOT NULL,
     start_offset integer NOT NULL,
     end_offset integer NOT NULL,
+    heading text DEFAULT ''::text NOT NULL,
     text text NOT NULL,
+    hash text NOT NULL,
+    language text DEFAULT 'english'::text NOT NULL,
     search tsvector GENERATED ALWAYS AS (to_tsvector('english'::regconfig, text)) STORED NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
@@ -251,25 +254,52 @@ CREATE TABLE public.delivery_attempts (
 
 ALTER TABLE ONLY public.delivery_attempts FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.document_versions (
+    organization_id uuid NOT NULL,
+    document_id uuid NOT NULL,
+    version integer NOT NULL,
+    title text NOT NULL,
+    content_type text NOT NULL,
+    content text NOT NULL,
+    hash text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT document_versions_version_check CHECK ((version >= 1))
+);
+
+ALTER TABLE ONLY public.document_versions FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.documents (
     organization_id uuid NOT NULL,
     id uuid NOT NULL,
     dataset_id uuid NOT NULL,
     title text NOT NULL,
     source_url text,
-    content text NOT NULL,
     content_type text DEFAULT 'text/markdown'::text NOT NULL,
-    hash text NOT NULL,
-    version integer DEFAULT 1 NOT NULL,
+    s3_key text,
+    file_size bigint,
+    language text DEFAULT 'english'::text NOT NULL,
     tags text[] DEFAULT '{}'::text[] NOT NULL,
+    hash text,
+    version integer DEFAULT 0 NOT NULL,
     processing_status text DEFAULT 'pending'::text NOT NULL,
+    reason text,
+    job_run_id uuid,
+    fence integer DEFAULT 0 NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    leased_until timestamp with time zone,
     indexed_at timestamp with time zone,
     next_refresh_at timestamp with time zone,
+    etag text,
+    last_modified text,
+    gone_at timestamp with time zone,
+    deleted_at timestamp with time zone,
     metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT ck_documents_processing_status CHECK ((processing_status = ANY (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text]))),
-    CONSTRAINT documents_metadata_check CHECK (public.is_small(metadata))
+    CONSTRAINT documents_file_size_check CHECK ((file_size >= 0)),
+    CONSTRAINT documents_metadata_check CHECK (public.is_small(metadata)),
+    CONSTRAINT documents_version_check CHECK ((version >= 0))
 );
 
 ALTER TABLE ONLY public.documents FORCE ROW LEVEL SECURITY;
@@ -400,13 +430,16 @@ CREATE TABLE public.job_runs (
     id uuid NOT NULL,
     type text NOT NULL,
     status text DEFAULT 'queued'::text NOT NULL,
+    fence integer DEFAULT 0 NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    leased_until timestamp with time zone,
     started_at timestamp with time zone,
     finished_at timestamp with time zone,
     error text,
     metrics jsonb,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT ck_job_runs_status CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text]))),
-    CONSTRAINT ck_job_runs_type CHECK ((type = ANY (ARRAY['crawl'::text, 'ingest_goldens'::text, 'corrections_sync'::text]))),
+    CONSTRAINT ck_job_runs_type CHECK ((type = ANY (ARRAY['crawl'::text, 'index'::text, 're_embed'::text, 'ingest_goldens'::text, 'corrections_sync'::text]))),
     CONSTRAINT job_runs_metrics_check CHECK (public.is_small(metrics))
 );
 
@@ -504,6 +537,7 @@ CREATE TABLE public.organization_settings (
     daily_model_budget_microusd bigint DEFAULT 5000000 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    embedding_space_id uuid,
     CONSTRAINT organization_settings_daily_model_budget_microusd_check CHECK ((daily_model_budget_microusd >= 0)),
     CONSTRAINT organization_settings_debounce_seconds_check CHECK (((debounce_seconds >= 0) AND (debounce_seconds <= 900))),
     CONSTRAINT organization_settings_undo_seconds_check CHECK (((undo_seconds >= 0) AND (undo_seconds <= 900)))
@@ -559,6 +593,22 @@ CREATE TABLE public.people (
 );
 
 ALTER TABLE ONLY public.people FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.staged_chunks (
+    organization_id uuid NOT NULL,
+    document_id uuid NOT NULL,
+    version integer NOT NULL,
+    chunk_index integer NOT NULL,
+    start_offset integer NOT NULL,
+    end_offset integer NOT NULL,
+    heading text NOT NULL,
+    text text NOT NULL,
+    hash text NOT NULL,
+    embedding_space_id uuid NOT NULL,
+    embedding public.vector(1536) NOT NULL
+);
+
+ALTER TABLE ONLY public.staged_chunks FORCE ROW LEVEL SECURITY;
 
 CREATE TABLE public.suppressions (
     organization_id uuid NOT NULL,
@@ -630,6 +680,9 @@ ALTER TABLE ONLY public.deliveries
 ALTER TABLE ONLY public.delivery_attempts
     ADD CONSTRAINT delivery_attempts_pkey PRIMARY KEY (organization_id, id);
 
+ALTER TABLE ONLY public.document_versions
+    ADD CONSTRAINT document_versions_pkey PRIMARY KEY (organization_id, document_id, version);
+
 ALTER TABLE ONLY public.documents
     ADD CONSTRAINT documents_pkey PRIMARY KEY (organization_id, id);
 
@@ -687,6 +740,9 @@ ALTER TABLE ONLY public.participants
 ALTER TABLE ONLY public.people
     ADD CONSTRAINT people_pkey PRIMARY KEY (organization_id, id);
 
+ALTER TABLE ONLY public.staged_chunks
+    ADD CONSTRAINT staged_chunks_pkey PRIMARY KEY (organization_id, document_id, version, chunk_index);
+
 ALTER TABLE ONLY public.suppressions
     ADD CONSTRAINT suppressions_pkey PRIMARY KEY (organization_id, id);
 
@@ -716,9 +772,6 @@ ALTER TABLE ONLY public.deliveries
 
 ALTER TABLE ONLY public.delivery_attempts
     ADD CONSTRAINT uq_delivery_attempts_number UNIQUE (organization_id, delivery_id, number);
-
-ALTER TABLE ONLY public.documents
-    ADD CONSTRAINT uq_documents_source_url UNIQUE (organization_id, source_url);
 
 ALTER TABLE ONLY public.draft_requests
     ADD CONSTRAINT uq_draft_requests_trigger UNIQUE (organization_id, trigger_message_id, revision);
@@ -789,6 +842,10 @@ CREATE INDEX ix_deliveries_conversation_id ON public.deliveries USING btree (org
 
 CREATE INDEX ix_deliveries_provider_message_id ON public.deliveries USING btree (organization_id, channel_id, provider_message_id);
 
+CREATE INDEX ix_documents_dataset_id ON public.documents USING btree (organization_id, dataset_id);
+
+CREATE INDEX ix_documents_next_refresh_at ON public.documents USING btree (organization_id, next_refresh_at) WHERE ((next_refresh_at IS NOT NULL) AND (deleted_at IS NULL));
+
 CREATE INDEX ix_draft_actions_draft_id ON public.draft_actions USING btree (organization_id, draft_id);
 
 CREATE INDEX ix_draft_actions_message_id ON public.draft_actions USING btree (organization_id, message_id);
@@ -824,6 +881,8 @@ CREATE INDEX ix_outbox_not_before ON public.outbox USING btree (not_before);
 CREATE UNIQUE INDEX uq_channels_inbound_address ON public.channels USING btree (inbound_address);
 
 CREATE UNIQUE INDEX uq_channels_mail_address ON public.channels USING btree (lower(external_id)) WHERE (type = 'email'::text);
+
+CREATE UNIQUE INDEX uq_documents_source_url ON public.documents USING btree (organization_id, source_url) WHERE (deleted_at IS NULL);
 
 CREATE UNIQUE INDEX uq_draft_actions_live ON public.draft_actions USING btree (organization_id, draft_id) WHERE (revoked_at IS NULL);
 
@@ -919,11 +978,20 @@ ALTER TABLE ONLY public.delivery_attempts
 ALTER TABLE ONLY public.delivery_attempts
     ADD CONSTRAINT delivery_attempts_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
+ALTER TABLE ONLY public.document_versions
+    ADD CONSTRAINT document_versions_organization_id_document_id_fkey FOREIGN KEY (organization_id, document_id) REFERENCES public.documents(organization_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.document_versions
+    ADD CONSTRAINT document_versions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
 ALTER TABLE ONLY public.documents
     ADD CONSTRAINT documents_organization_id_dataset_id_fkey FOREIGN KEY (organization_id, dataset_id) REFERENCES public.datasets(organization_id, id);
 
 ALTER TABLE ONLY public.documents
     ADD CONSTRAINT documents_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.documents
+    ADD CONSTRAINT documents_organization_id_job_run_id_fkey FOREIGN KEY (organization_id, job_run_id) REFERENCES public.job_runs(organization_id, id);
 
 ALTER TABLE ONLY public.draft_actions
     ADD CONSTRAINT draft_actions_organization_id_api_key_id_fkey FOREIGN KEY (organization_id, api_key_id) REFERENCES public.api_keys(organization_id, id);
@@ -1031,6 +1099,9 @@ ALTER TABLE ONLY public.organization_memberships
     ADD CONSTRAINT organization_memberships_user_id_fkey FOREIGN KEY (user_id) REFERENCES public.users(id);
 
 ALTER TABLE ONLY public.organization_settings
+    ADD CONSTRAINT organization_settings_embedding_space_id_fkey FOREIGN KEY (embedding_space_id) REFERENCES public.embedding_spaces(id);
+
+ALTER TABLE ONLY public.organization_settings
     ADD CONSTRAINT organization_settings_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
 ALTER TABLE ONLY public.outbox
@@ -1047,6 +1118,15 @@ ALTER TABLE ONLY public.participants
 
 ALTER TABLE ONLY public.people
     ADD CONSTRAINT people_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.staged_chunks
+    ADD CONSTRAINT staged_chunks_embedding_space_id_fkey FOREIGN KEY (embedding_space_id) REFERENCES public.embedding_spaces(id);
+
+ALTER TABLE ONLY public.staged_chunks
+    ADD CONSTRAINT staged_chunks_organization_id_document_id_fkey FOREIGN KEY (organization_id, document_id) REFERENCES public.documents(organization_id, id) ON DELETE CASCADE;
+
+ALTER TABLE ONLY public.staged_chunks
+    ADD CONSTRAINT staged_chunks_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
 ALTER TABLE ONLY public.suppressions
     ADD CONSTRAINT suppressions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
@@ -1078,6 +1158,8 @@ ALTER TABLE public.datasets ENABLE ROW LEVEL SECURITY;
 ALTER TABLE public.deliveries ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.delivery_attempts ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.document_versions ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.documents ENABLE ROW LEVEL SECURITY;
 
@@ -1141,6 +1223,8 @@ CREATE POLICY owner ON public.deliveries TO app_owner USING (true) WITH CHECK (t
 
 CREATE POLICY owner ON public.delivery_attempts TO app_owner USING (true) WITH CHECK (true);
 
+CREATE POLICY owner ON public.document_versions TO app_owner USING (true) WITH CHECK (true);
+
 CREATE POLICY owner ON public.documents TO app_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY owner ON public.draft_actions TO app_owner USING (true) WITH CHECK (true);
@@ -1177,6 +1261,8 @@ CREATE POLICY owner ON public.participants TO app_owner USING (true) WITH CHECK 
 
 CREATE POLICY owner ON public.people TO app_owner USING (true) WITH CHECK (true);
 
+CREATE POLICY owner ON public.staged_chunks TO app_owner USING (true) WITH CHECK (true);
+
 CREATE POLICY owner ON public.suppressions TO app_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY owner ON public.users TO app_owner USING (true) WITH CHECK (true);
@@ -1186,6 +1272,8 @@ CREATE POLICY owner ON public.webhook_deliveries TO app_owner USING (true) WITH 
 ALTER TABLE public.participants ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.people ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.staged_chunks ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.suppressions ENABLE ROW LEVEL SECURITY;
 
@@ -1221,6 +1309,8 @@ CREATE POLICY tenant ON public.deliveries TO app_rw, app_ro USING ((organization
 
 CREATE POLICY tenant ON public.delivery_attempts TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
 
+CREATE POLICY tenant ON public.document_versions TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
+
 CREATE POLICY tenant ON public.documents TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
 
 CREATE POLICY tenant ON public.draft_actions TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
@@ -1254,6 +1344,8 @@ CREATE POLICY tenant ON public.outbox TO app_rw USING ((organization_id = (NULLI
 CREATE POLICY tenant ON public.participants TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
 
 CREATE POLICY tenant ON public.people TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
+
+CREATE POLICY tenant ON public.staged_chunks TO app_rw USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
 
 CREATE POLICY tenant ON public.suppressions TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
 
@@ -1293,7 +1385,7 @@ GRANT SELECT ON TABLE public.channels TO app_ro;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunk_embeddings TO app_rw;
 GRANT SELECT ON TABLE public.chunk_embeddings TO app_ro;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.chunks TO app_rw;
+GRANT SELECT,INSERT,DELETE ON TABLE public.chunks TO app_rw;
 GRANT SELECT ON TABLE public.chunks TO app_ro;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.conversations TO app_rw;
@@ -1307,6 +1399,9 @@ GRANT SELECT ON TABLE public.deliveries TO app_ro;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.delivery_attempts TO app_rw;
 GRANT SELECT ON TABLE public.delivery_attempts TO app_ro;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.document_versions TO app_rw;
+GRANT SELECT ON TABLE public.document_versions TO app_ro;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.documents TO app_rw;
 GRANT SELECT ON TABLE public.documents TO app_ro;
@@ -1367,6 +1462,8 @@ GRANT SELECT ON TABLE public.participants TO app_ro;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.people TO app_rw;
 GRANT SELECT ON TABLE public.people TO app_ro;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.staged_chunks TO app_rw;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.suppressions TO app_rw;
 GRANT SELECT ON TABLE public.suppressions TO app_ro;

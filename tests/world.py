@@ -39,7 +39,7 @@ from countersign.identity.tables import (
     OrganizationSettings,
     User,
 )
-from countersign.knowledge.tables import Chunk, ChunkEmbedding, Dataset, Document
+from countersign.knowledge.tables import Chunk, ChunkEmbedding, Dataset, Document, DocumentVersion
 from countersign.models import ChatAnswer, Embeddings, ModelSettings
 from countersign.models.schemas import Purpose
 from countersign.models.spaces import space_of
@@ -212,9 +212,18 @@ def add_knowledge(database: TestDatabase, tenant: Tenant, texts: Sequence[str]) 
                 id=new_id(),
                 dataset_id=dataset.id,
                 title=f"Article {number}",
+                hash=f"{number}",
+                version=1,
+                processing_status="completed",
+            )
+            version = DocumentVersion(
+                **own,
+                document_id=document.id,
+                version=1,
+                title=document.title,
+                content_type="text/plain",
                 content=text,
                 hash=f"{number}",
-                processing_status="completed",
             )
             chunk = Chunk(
                 **own,
@@ -224,12 +233,13 @@ def add_knowledge(database: TestDatabase, tenant: Tenant, texts: Sequence[str]) 
                 start_offset=0,
                 end_offset=len(text),
                 text=text,
+                hash=f"{number}",
             )
             vector = padded(encoder.embed([text]).vectors[0])
             embedding = ChunkEmbedding(
                 **own, embedding_space_id=space, chunk_id=chunk.id, embedding=vector
             )
-            for row in (document, chunk, embedding):
+            for row in (document, version, chunk, embedding):
                 session.add(row)
                 session.flush()
 

@@ -29,8 +29,8 @@ SYSTEM = {
     "organizations": {"SELECT"},
     "outbox": {"SELECT", "DELETE"},
 }
-# Secrets' hashes, answers kept for a retry, promises: nothing to analyse.
-NOT_FOR_ANALYTICS = {"api_keys", "idempotency_keys", "outbox"}
+# Secrets' hashes, answers kept for a retry, promises, work half done: nothing to analyse.
+NOT_FOR_ANALYTICS = {"api_keys", "idempotency_keys", "outbox", "staged_chunks"}
 APPEND_ONLY = {"audit_events"}
 # What must be found before a tenant is known.
 SECURITY_DEFINERS = {"find_api_key", "find_mail_channels"}

@@ -13,7 +13,13 @@ from uuid import UUID
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from countersign.knowledge.tables import Chunk, ChunkEmbedding, Dataset, Document
+from countersign.knowledge.tables import (
+    Chunk,
+    ChunkEmbedding,
+    Dataset,
+    Document,
+    DocumentVersion,
+)
 from countersign.models import EmbeddingModel, tokens
 from countersign.models.spaces import space_of
 from countersign.models.tables import ModelUsage
@@ -102,21 +108,32 @@ def _document(
             version=0,
         )
         session.add(document)
-    document.title, document.content, document.hash = title, content, digest
+    document.title, document.hash = title, digest
     document.version += 1
     document.processing_status = "pending"
     session.flush()
-    _chunk(session, document)
+    session.add(
+        DocumentVersion(
+            organization_id=session.organization_id,
+            document_id=document.id,
+            version=document.version,
+            title=title,
+            content_type="text/markdown",
+            content=content,
+            hash=digest,
+        )
+    )
+    _chunk(session, document, content)
     return document
 
 
-def _chunk(session: TenantSession, document: Document) -> None:
+def _chunk(session: TenantSession, document: Document, content: str) -> None:
     session.execute(
         delete(Chunk)
         .where(Chunk.organization_id == session.organization_id)
         .where(Chunk.document_id == document.id)
     )
-    for index, (start, end) in enumerate(pieces(document.content)):
+    for index, (start, end) in enumerate(pieces(content)):
         session.add(
             Chunk(
                 organization_id=session.organization_id,
@@ -125,7 +142,8 @@ def _chunk(session: TenantSession, document: Document) -> None:
                 chunk_index=index,
                 start_offset=start,
                 end_offset=end,
-                text=document.content[start:end],
+                text=content[start:end],
+                hash=hashlib.sha256(content[start:end].encode()).hexdigest(),
             )
         )
     session.flush()

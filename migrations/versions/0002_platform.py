@@ -61,9 +61,14 @@ def upgrade() -> None:
             organization_id uuid NOT NULL REFERENCES organizations (id),
             id uuid NOT NULL,
             type text NOT NULL CONSTRAINT ck_job_runs_type
-                CHECK (type IN ('crawl', 'ingest_goldens', 'corrections_sync')),
+                CHECK (type IN (
+                    'crawl', 'index', 're_embed', 'ingest_goldens', 'corrections_sync'
+                )),
             status text NOT NULL DEFAULT 'queued' CONSTRAINT ck_job_runs_status
                 CHECK (status IN ('queued', 'running', 'succeeded', 'failed')),
+            fence integer NOT NULL DEFAULT 0,
+            attempts integer NOT NULL DEFAULT 0,
+            leased_until timestamptz,
             started_at timestamptz,
             finished_at timestamptz,
             error text,

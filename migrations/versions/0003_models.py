@@ -26,6 +26,8 @@ def upgrade() -> None:
         );
         GRANT SELECT, INSERT ON embedding_spaces TO app_rw;
         GRANT SELECT ON embedding_spaces TO app_ro;
+        ALTER TABLE organization_settings ADD embedding_space_id uuid
+            REFERENCES embedding_spaces (id);
 
         CREATE TABLE model_usage (
             organization_id uuid NOT NULL REFERENCES organizations (id),
@@ -53,5 +55,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("""
+        ALTER TABLE organization_settings DROP embedding_space_id;
         DROP TABLE model_usage, embedding_spaces;
     """)

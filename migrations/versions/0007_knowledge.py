@@ -1,4 +1,4 @@
-"""Datasets, documents, chunks and their vectors."""
+"""Datasets, documents, their versions, chunks and vectors."""
 
 from __future__ import annotations
 
@@ -35,25 +35,55 @@ def upgrade() -> None:
             dataset_id uuid NOT NULL,
             title text NOT NULL,
             source_url text,
-            content text NOT NULL,
             content_type text NOT NULL DEFAULT 'text/markdown',
-            hash text NOT NULL,
-            version integer NOT NULL DEFAULT 1,
+            s3_key text,
+            file_size bigint CHECK (file_size >= 0),
+            language text NOT NULL DEFAULT 'english',
             tags text[] NOT NULL DEFAULT '{}',
+            hash text,
+            version integer NOT NULL DEFAULT 0 CHECK (version >= 0),
             processing_status text NOT NULL DEFAULT 'pending'
                 CONSTRAINT ck_documents_processing_status CHECK (
                     processing_status IN ('pending', 'processing', 'completed', 'failed')
                 ),
+            reason text,
+            job_run_id uuid,
+            fence integer NOT NULL DEFAULT 0,
+            attempts integer NOT NULL DEFAULT 0,
+            leased_until timestamptz,
             indexed_at timestamptz,
             next_refresh_at timestamptz,
+            etag text,
+            last_modified text,
+            gone_at timestamptz,
+            deleted_at timestamptz,
             metadata jsonb NOT NULL DEFAULT '{}' CHECK (is_small(metadata)),
             created_at timestamptz NOT NULL DEFAULT now(),
             updated_at timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (organization_id, id),
             FOREIGN KEY (organization_id, dataset_id) REFERENCES datasets (organization_id, id),
-            CONSTRAINT uq_documents_source_url UNIQUE (organization_id, source_url)
+            FOREIGN KEY (organization_id, job_run_id) REFERENCES job_runs (organization_id, id)
         );
+        CREATE UNIQUE INDEX uq_documents_source_url ON documents (organization_id, source_url)
+            WHERE deleted_at IS NULL;
+        CREATE INDEX ix_documents_dataset_id ON documents (organization_id, dataset_id);
+        CREATE INDEX ix_documents_next_refresh_at ON documents (organization_id, next_refresh_at)
+            WHERE next_refresh_at IS NOT NULL AND deleted_at IS NULL;
         CREATE TRIGGER touch BEFORE UPDATE ON documents FOR EACH ROW EXECUTE FUNCTION touch();
+
+        CREATE TABLE document_versions (
+            organization_id uuid NOT NULL REFERENCES organizations (id),
+            document_id uuid NOT NULL,
+            version integer NOT NULL CHECK (version >= 1),
+            title text NOT NULL,
+            content_type text NOT NULL,
+            content text NOT NULL,
+            hash text NOT NULL,
+            created_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (organization_id, document_id, version),
+            FOREIGN KEY (organization_id, document_id)
+                REFERENCES documents (organization_id, id) ON DELETE CASCADE
+        );
 
         CREATE TABLE chunks (
             organization_id uuid NOT NULL REFERENCES organizations (id),
@@ -62,7 +92,10 @@ def upgrade() -> None:
             chunk_index integer NOT NULL,
             start_offset integer NOT NULL,
             end_offset integer NOT NULL,
+            heading text NOT NULL DEFAULT '',
             text text NOT NULL,
+            hash text NOT NULL,
+            language text NOT NULL DEFAULT 'english',
             search tsvector NOT NULL
                 GENERATED ALWAYS AS (to_tsvector('english'::regconfig, text)) STORED,
             created_at timestamptz NOT NULL DEFAULT now(),
@@ -70,6 +103,24 @@ def upgrade() -> None:
             FOREIGN KEY (organization_id, document_id)
                 REFERENCES documents (organization_id, id) ON DELETE CASCADE,
             CONSTRAINT uq_chunks_chunk_index UNIQUE (organization_id, document_id, chunk_index)
+        );
+
+        -- What is being made of a document's next version: search never sees it.
+        CREATE TABLE staged_chunks (
+            organization_id uuid NOT NULL REFERENCES organizations (id),
+            document_id uuid NOT NULL,
+            version integer NOT NULL,
+            chunk_index integer NOT NULL,
+            start_offset integer NOT NULL,
+            end_offset integer NOT NULL,
+            heading text NOT NULL,
+            text text NOT NULL,
+            hash text NOT NULL,
+            embedding_space_id uuid NOT NULL REFERENCES embedding_spaces (id),
+            embedding vector(1536) NOT NULL,
+            PRIMARY KEY (organization_id, document_id, version, chunk_index),
+            FOREIGN KEY (organization_id, document_id)
+                REFERENCES documents (organization_id, id) ON DELETE CASCADE
         );
 
         CREATE TABLE chunk_embeddings (
@@ -86,9 +137,13 @@ def upgrade() -> None:
     """)
     protect("datasets")
     protect("documents")
-    protect("chunks")
+    protect("document_versions", write="INSERT, DELETE")
+    protect("chunks", write="INSERT, DELETE")
+    protect("staged_chunks", write="INSERT, DELETE", analytics=False)
     protect("chunk_embeddings")
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE chunk_embeddings, chunks, documents, datasets")
+    op.execute(
+        "DROP TABLE chunk_embeddings, staged_chunks, chunks, document_versions, documents, datasets"
+    )

@@ -60,11 +60,14 @@ _FOUND = """
     INSERT INTO channels (organization_id, id, type, provider, external_id, name)
     VALUES (%(org)s, %(channel)s, %(type)s, %(provider)s, %(address)s, 'Channel');
     INSERT INTO datasets (organization_id, id, slug, name) VALUES (%(org)s, %(set)s, 'faq', 'FAQ');
-    INSERT INTO documents (organization_id, id, dataset_id, title, content, hash, processing_status)
-    VALUES (%(org)s, %(document)s, %(set)s, 'Returns', %(text)s, 'h', 'completed');
+    INSERT INTO documents (organization_id, id, dataset_id, title, hash, version, processing_status)
+    VALUES (%(org)s, %(document)s, %(set)s, 'Returns', 'h', 1, 'completed');
+    INSERT INTO document_versions
+        (organization_id, document_id, version, title, content_type, content, hash)
+    VALUES (%(org)s, %(document)s, 1, 'Returns', 'text/plain', %(text)s, 'h');
     INSERT INTO chunks
-        (organization_id, id, document_id, chunk_index, start_offset, end_offset, text)
-    VALUES (%(org)s, %(chunk)s, %(document)s, 0, 0, length(%(text)s), %(text)s);
+        (organization_id, id, document_id, chunk_index, start_offset, end_offset, text, hash)
+    VALUES (%(org)s, %(chunk)s, %(document)s, 0, 0, length(%(text)s), %(text)s, 'h');
     INSERT INTO chunk_embeddings (organization_id, embedding_space_id, chunk_id, embedding)
     VALUES (%(org)s, %(space)s, %(chunk)s, %(vector)s);
 """

@@ -43,6 +43,7 @@ class OrganizationSettings(Table):
     undo_seconds: Mapped[int] = mapped_column(server_default="10")
     debounce_seconds: Mapped[int] = mapped_column(server_default="5")
     daily_model_budget_microusd: Mapped[int] = bigint(server_default="5000000")
+    embedding_space_id: Mapped[UUID | None]
     created_at: Mapped[datetime] = created()
     updated_at: Mapped[datetime] = created()
 

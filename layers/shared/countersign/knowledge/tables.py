@@ -13,6 +13,7 @@ from countersign.models.vectors import STORED_DIMENSIONS
 from countersign.platform.columns import (
     ProcessingStatus,
     Tenant,
+    bigint,
     created,
     json,
     timestamp,
@@ -37,28 +38,61 @@ class Dataset(Tenant, Table):
 
 
 class Document(Tenant, Table):
-    """A source text (seeds: KnowledgeBase, SourceDocument). `version` grows with its content."""
+    """A source (seeds: KnowledgeBase, SourceDocument); its texts are its versions.
+
+    `version` is the one that search finds, 0 while there is none; `hash` is of that one's text. The
+    one under work is the next. A deleted document keeps its versions: drafts may cite them.
+    """
 
     __tablename__ = "documents"
 
     dataset_id: Mapped[UUID]
     title: Mapped[str]
     source_url: Mapped[str | None]
-    content: Mapped[str]
     content_type: Mapped[str] = mapped_column(server_default="text/markdown")
-    hash: Mapped[str]
-    version: Mapped[int] = mapped_column(server_default="1")
+    s3_key: Mapped[str | None]
+    file_size: Mapped[int | None] = bigint()
+    language: Mapped[str] = mapped_column(server_default="english")
     tags: Mapped[list[str]] = words(server_default="{}")
+    hash: Mapped[str | None]
+    version: Mapped[int] = mapped_column(server_default="0")
     processing_status: Mapped[ProcessingStatus] = word(server_default="pending")
+    reason: Mapped[str | None]
+    job_run_id: Mapped[UUID | None]
+    fence: Mapped[int] = mapped_column(server_default="0")
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    leased_until: Mapped[datetime | None] = timestamp()
     indexed_at: Mapped[datetime | None] = timestamp()
     next_refresh_at: Mapped[datetime | None] = timestamp()
+    etag: Mapped[str | None]
+    last_modified: Mapped[str | None]
+    gone_at: Mapped[datetime | None] = timestamp()
+    deleted_at: Mapped[datetime | None] = timestamp()
     metadata_: Mapped[dict[str, Any]] = json("metadata", server_default="{}")
     created_at: Mapped[datetime] = created()
     updated_at: Mapped[datetime] = created()
 
 
+class DocumentVersion(Table):
+    """A document's text as it was: what offsets count in, and what drafts cite."""
+
+    __tablename__ = "document_versions"
+
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    document_id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    title: Mapped[str]
+    content_type: Mapped[str]
+    content: Mapped[str]
+    hash: Mapped[str]
+    created_at: Mapped[datetime] = created()
+
+
 class Chunk(Tenant, Table):
-    """A passage of a document: `text` is its content from `start_offset` to `end_offset`."""
+    """A passage of a document's live version: its content from `start_offset` to `end_offset`.
+
+    `heading` says under which headings it stands; `hash` is of both, as they are embedded.
+    """
 
     __tablename__ = "chunks"
 
@@ -66,11 +100,32 @@ class Chunk(Tenant, Table):
     chunk_index: Mapped[int]
     start_offset: Mapped[int]
     end_offset: Mapped[int]
+    heading: Mapped[str] = mapped_column(server_default="")
     text: Mapped[str]
+    hash: Mapped[str]
+    language: Mapped[str] = mapped_column(server_default="english")
     search: Mapped[str] = mapped_column(
         TSVECTOR, Computed("to_tsvector('english'::regconfig, text)")
     )
     created_at: Mapped[datetime] = created()
+
+
+class StagedChunk(Table):
+    """A passage of a version under work, with its vector: what a killed job need not do again."""
+
+    __tablename__ = "staged_chunks"
+
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    document_id: Mapped[UUID] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    chunk_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    start_offset: Mapped[int]
+    end_offset: Mapped[int]
+    heading: Mapped[str]
+    text: Mapped[str]
+    hash: Mapped[str]
+    embedding_space_id: Mapped[UUID]
+    embedding: Mapped[list[float]] = mapped_column(Vector(STORED_DIMENSIONS))
 
 
 class ChunkEmbedding(Table):

@@ -17,7 +17,7 @@ from countersign.platform.outbox import OutboxRow
 
 __all__ = ["AuditCheckpoint", "AuditEvent", "IdempotencyKey", "JobRun", "OutboxRow"]
 
-JobType = Literal["crawl", "ingest_goldens", "corrections_sync"]
+JobType = Literal["crawl", "index", "re_embed", "ingest_goldens", "corrections_sync"]
 JobStatus = Literal["queued", "running", "succeeded", "failed"]
 
 
@@ -49,12 +49,15 @@ class AuditCheckpoint(Table):
 
 
 class JobRun(Tenant, Table):
-    """A run of a background job (seed: JobRun)."""
+    """A run of a background job (seed: JobRun); whoever works on it holds its `fence`."""
 
     __tablename__ = "job_runs"
 
     type: Mapped[JobType] = word()
     status: Mapped[JobStatus] = word(server_default="queued")
+    fence: Mapped[int] = mapped_column(server_default="0")
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    leased_until: Mapped[datetime | None] = timestamp()
     started_at: Mapped[datetime | None] = timestamp()
     finished_at: Mapped[datetime | None] = timestamp()
     error: Mapped[str | None]
