@@ -599,6 +599,7 @@ CREATE TABLE public.staged_chunks (
     document_id uuid NOT NULL,
     version integer NOT NULL,
     chunk_index integer NOT NULL,
+    id uuid NOT NULL,
     start_offset integer NOT NULL,
     end_offset integer NOT NULL,
     heading text NOT NULL,

@@ -16,7 +16,7 @@ from uuid import UUID
 from countersign.conversations import recipients
 from countersign.conversations.tables import Conversation
 from countersign.drafting.tables import Draft
-from countersign.knowledge.documents import versions
+from countersign.knowledge.versions import versions
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import Invalid, Stale
 

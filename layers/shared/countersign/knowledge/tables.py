@@ -21,6 +21,7 @@ from countersign.platform.columns import (
     words,
 )
 from countersign.platform.db import Table
+from countersign.platform.ids import new_id
 
 DatasetKind = Literal["documents", "faq", "analytics"]
 
@@ -119,6 +120,7 @@ class StagedChunk(Table):
     document_id: Mapped[UUID] = mapped_column(primary_key=True)
     version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     chunk_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    id: Mapped[UUID] = mapped_column(default=new_id)
     start_offset: Mapped[int]
     end_offset: Mapped[int]
     heading: Mapped[str]

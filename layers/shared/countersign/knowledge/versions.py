@@ -1,4 +1,4 @@
-"""What is asked of documents without searching them.
+"""Which version of a document counts, asked without searching it.
 
 It maps no tables and knows no vectors: who decides on drafts would start slower for them.
 """
@@ -16,6 +16,7 @@ _VERSIONS = text(
     """
     SELECT id, version FROM documents
     WHERE organization_id = :organization_id AND id = ANY(CAST(:ids AS uuid[]))
+        AND deleted_at IS NULL
     """
 )
 

@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from countersign.platform.errors import NotFound, Unavailable
+from countersign.platform.errors import NotFound, TooLarge, Unavailable
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -22,13 +22,18 @@ def put(bucket: str, key: str, content: bytes) -> None:
         raise Unavailable(f"The bucket {bucket} does not take objects; try again.") from error
 
 
-def get(bucket: str, key: str) -> bytes:
-    """What is stored under `key`; raises `NotFound` or `Unavailable`."""
+def get(bucket: str, key: str, most_bytes: int | None = None) -> bytes:
+    """What is stored under `key`; raises `NotFound`, `Unavailable`, and `TooLarge` for more than
+    `most_bytes`, of which none is read."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     client = _client()
     try:
-        return client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        found = client.get_object(Bucket=bucket, Key=key)
+        with found["Body"] as body:
+            if most_bytes is not None and found["ContentLength"] > most_bytes:
+                raise TooLarge(f"The object {key} is larger than {most_bytes} bytes.")
+            return body.read()
     except client.exceptions.NoSuchKey as error:
         raise NotFound(f"The bucket {bucket} has no object {key}.") from error
     except (BotoCoreError, ClientError) as error:
