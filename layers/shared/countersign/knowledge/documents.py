@@ -103,7 +103,7 @@ def locked(session: TenantSession, document_id: UUID) -> Document:
     return found
 
 
-def _own(session: TenantSession) -> Select[tuple[Document]]:
+def _own(session: TenantSession) -> Select[Document]:
     return (
         select(Document)
         .where(Document.organization_id == session.organization_id)

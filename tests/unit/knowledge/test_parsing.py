@@ -1,0 +1,248 @@
+"""Files to texts: what each kind says, and a reason for what cannot be read."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from contextlib import suppress
+from io import BytesIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from countersign.knowledge import parsing
+from countersign.knowledge.parsing import CSV, DOCX, HTML, KINDS, MARKDOWN, PDF, PLAIN, Unreadable
+from tests.unit.knowledge import files
+
+PAGE = """<!doctype html><html><head><title>Returns
+ &amp; refunds</title><style>p{}</style></head><body>
+<nav><a href=/>Home</a></nav>
+<main><h1>Returns</h1><p>You may <b>return</b> any
+part&nbsp;<a href=x>within</a> 30 days.<br>Really.</p>
+<ul><li>one<li><p>two</p><ol><li>deeper</ol></ul>
+<table><tr><th>AN</th><th>Inch</th></tr><tr><td>6</td><td>3/8</td></tr></table>
+<pre>  a
+    b</pre><p hidden>secret</p><script>alert(1)</script><h2>Refunds</h2>In two weeks.</main>
+<footer>Copyright</footer></body></html>"""
+
+
+def reason(content: bytes, content_type: str) -> str:
+    with pytest.raises(Unreadable) as caught:
+        parsing.parse(content, content_type)
+    assert len(caught.value.detail) > 20
+    return caught.value.reason
+
+
+def test_a_page_says_its_main_part() -> None:
+    read = parsing.parse(PAGE.encode(), "text/html; charset=utf-8")
+    assert (read.title, read.content_type) == ("Returns & refunds", MARKDOWN)
+    assert read.content == (
+        "# Returns\n\nYou may return any part\xa0within 30 days.\nReally.\n\n- one\n- two\n"
+        "  1. deeper\n\n| AN | Inch\n| 6 | 3/8\n\n```\n  a\n    b\n```\n\n## Refunds\n\n"
+        "In two weeks.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        ("<p>Größe 日本".encode(), "text/html; charset=UTF-8"),
+        ("<meta charset=windows-1252><p>Größe 日本".encode(), "text/html; charset=utf-8"),
+        ("<meta charset='shift_jis'><p>Größe 日本".encode("shift_jis", "ignore"), HTML),
+        ("<p>Größe 日本".encode(), HTML),
+        ("\ufeff<p>Größe 日本".encode("utf-16-le"), "text/html; charset=utf-8"),
+    ],
+)
+def test_a_page_has_the_charset_that_browsers_give_it(content: bytes, content_type: str) -> None:
+    assert "日本" in parsing.parse(content, content_type).content
+
+
+def test_a_page_of_an_unknown_charset_is_western() -> None:
+    assert parsing.parse(b"<p>Gr\xf6\xdfe", "text/html").content == "Größe\n"
+
+
+def test_a_page_may_nest_as_it_likes() -> None:
+    deep = "<div>" * 5_000 + "Deep." + "<b>" * 5_000
+    assert parsing.parse(deep.encode(), HTML).content == "Deep.\n"
+
+
+def test_a_word_document_has_headings_and_paragraphs() -> None:
+    content = files.docx(("Heading1", "Returns"), ("", "Any part."), ("Heading2", "Größe"))
+    read = parsing.parse(content, DOCX)
+    assert (read.content, read.content_type) == ("# Returns\n\nAny part.\n\n## Größe\n", MARKDOWN)
+
+
+def test_a_pdf_has_pages() -> None:
+    read = parsing.parse(files.pdf(["One", "and two."], ["Three."]), PDF)
+    assert (read.content, read.content_type) == ("One\nand two.\n\nThree.", PLAIN)
+
+
+def test_a_pdf_that_is_locked_against_changes_alone_is_read() -> None:
+    assert parsing.parse(files.locked_pdf("", ["Open."]), PDF).content == "Open."
+
+
+@pytest.mark.parametrize("parts", [",", ";", "\t"])
+def test_pairs_of_question_and_answer(parts: str) -> None:
+    text = 'id,Question,answer\n1,"How\nlong?",Two weeks.\n,,\n2,"Which ""AN""?",AN-6\n'
+    read = parsing.parse(text.replace(",", parts).encode(), CSV)
+    assert read.content == '# How long?\n\nTwo weeks.\n\n# Which "AN"?\n\nAN-6\n'
+    assert parsing.parse(b"Why?,Because.", CSV).content == "# Why?\n\nBecause.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b,c\n", "Name the columns"),
+        ("question,answer\nWhy?,\n", "line 2 has no answer"),
+        ("question,answer\nWhy?\n", "line 2 has no answer"),
+        ('question,answer\n"Why?,x', "not CSV"),
+        ("question,answer\n" + "x" * 200_000 + ",a", "not CSV"),
+        ("\n \n", "no rows"),
+    ],
+)
+def test_what_is_not_pairs_is_refused_as_a_whole(text: str, said: str) -> None:
+    with pytest.raises(Unreadable, match=said):
+        parsing.parse(text.encode(), CSV)
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [
+        ("Größe".encode("cp1252"), "text/plain; charset=windows-1252"),
+        ("Größe".encode("cp1252"), "text/markdown; charset=iso-8859-1"),
+        ("\ufeffGröße".encode(), "text/markdown; charset=us-ascii"),
+        ("\ufeffGröße".encode("utf-16-be"), PLAIN),
+        ("Größe".encode("utf-16-le"), "text/plain; charset=utf-16le"),
+        ("Größe".encode(), "application/octet-stream"),
+    ],
+)
+def test_a_text_has_the_charset_that_it_names(content: bytes, content_type: str) -> None:
+    assert parsing.parse(content, content_type).content == "Größe"
+
+
+def test_line_ends_are_one_character() -> None:
+    assert parsing.parse(b"a\r\nb\rc\n", PLAIN).content == "a\nb\nc\n"
+
+
+def bomb() -> bytes:
+    return files.archive("<w>" + " " * 50_000_000 + "</w>")
+
+
+def lying_bomb() -> bytes:
+    """Says that its part unpacks to a hundred bytes."""
+    content, size = bomb(), struct.pack("<L", 50_000_007)
+    assert content.count(size) == 2
+    return content.replace(size, struct.pack("<L", 100))
+
+
+def pdf_bomb() -> bytes:
+    packed = zlib.compress(b"BT " + b" " * 100_000_000)
+    content = files.pdf(["x"])
+    start, end = content.index(b"stream\n") + 7, content.index(b"\nendstream")
+    return content[:start] + packed + content[end:]
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "why"),
+    [
+        (b"", MARKDOWN, "empty"),
+        (b" \r\n\t", MARKDOWN, "empty"),
+        (b"<html><body><nav>Home</nav></body></html>", HTML, "empty"),
+        (files.pdf([]), PDF, "empty"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", MARKDOWN, "binary"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", HTML, "binary"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", CSV, "binary"),
+        ("Größe".encode("cp1252"), MARKDOWN, "charset"),
+        ("Größe".encode("cp1252"), "text/plain; charset=utf-8", "charset"),
+        ("Größe".encode(), "text/plain; charset=utf-16", "charset"),
+        (b"x", "text/plain; charset=base64", "charset"),
+        (b"%PDF-1.4\n nothing of the kind", PDF, "corrupt"),
+        (files.pdf(["One."])[:300], PDF, "corrupt"),
+        (files.locked_pdf("secret", ["Hidden."]), PDF, "encrypted"),
+        (files.docx(("", "x"))[:200], DOCX, "corrupt"),
+        (files.archive("<w:document"), DOCX, "corrupt"),
+        (b"PK\x03\x04", "application/octet-stream", "corrupt"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", DOCX, "encrypted"),
+        (b"GIF89a", "image/gif", "unsupported"),
+    ],
+)
+def test_what_cannot_be_read_says_why(content: bytes, content_type: str, why: str) -> None:
+    assert reason(content, content_type) == why
+
+
+def test_bombs_are_not_unpacked() -> None:
+    assert reason(bomb(), DOCX) == "too_large"
+    assert reason(lying_bomb(), DOCX) == "corrupt"
+    assert reason(pdf_bomb(), PDF) in ("corrupt", "empty")
+
+
+def test_an_archive_that_is_no_document_is_refused() -> None:
+    made = BytesIO()
+    with zipfile.ZipFile(made, "w") as parts:
+        parts.writestr("x.txt", "x")
+    assert reason(made.getvalue(), DOCX) == "corrupt"
+
+
+def test_entities_do_not_multiply() -> None:
+    lol = "".join(f'<!ENTITY l{n + 1} "{f"&l{n};" * 10}">' for n in range(9))
+    document = f'<?xml version="1.0"?><!DOCTYPE w [<!ENTITY l0 "lol">{lol}]><w>&l9;</w>'
+    assert reason(files.archive(document), DOCX) == "corrupt"
+
+
+_MARKUP = st.lists(
+    st.sampled_from(
+        [
+            "<p>",
+            "</p>",
+            "<ul>",
+            "</ul>",
+            "<ol>",
+            "<li>",
+            "</li>",
+            "<table>",
+            "<tr>",
+            "<td>",
+            "<pre>",
+            "</pre>",
+            "<h2>",
+            "</h2>",
+            "<b>",
+            "</b>",
+            "<br>",
+            " ",
+            "a",
+            "\n",
+            "# ",
+            "- ",
+            "&nbsp;",
+            "<script>",
+            "</script>",
+            "<main>",
+            "</main>",
+            "<!--",
+            "-->",
+            "<svg>",
+            "</svg>",
+            "<hr>",
+        ]
+    ),
+    max_size=40,
+).map("".join)
+
+
+@given(_MARKUP)
+def test_any_markup_is_read(markup: str) -> None:
+    read = parsing.parse(("x" + markup).encode(), HTML)
+    assert read.content.strip()
+
+
+@given(st.binary(max_size=300), st.sampled_from([*KINDS, ""]))
+def test_any_bytes_are_read_or_refused(content: bytes, content_type: str) -> None:
+    starts = {PDF: b"%PDF-1.7\n", DOCX: b"PK\x03\x04"}
+    with suppress(Unreadable):
+        read = parsing.parse(starts.get(content_type, b"") + content, content_type)
+        assert read.content.strip()
+        assert "\0" not in read.content
+        read.content.encode()
