@@ -12,8 +12,9 @@ from sqlalchemy import select
 from countersign.knowledge.tables import Chunk, Document
 from countersign.platform.db import TenantSession
 from countersign.retrieval import hybrid
+from countersign.retrieval.corpus import Corpus
 
-CHUNKS = hybrid.Corpus(texts="chunks", vectors="chunk_embeddings", owner="chunk_id")
+CHUNKS = Corpus(texts="chunks", vectors="chunk_embeddings", owner="chunk_id")
 
 
 @dataclass(frozen=True)

@@ -15,22 +15,10 @@ from pgvector import Vector
 from sqlalchemy import text
 
 from countersign.platform.db import TenantSession
+from countersign.retrieval.corpus import Corpus
 
 LEXICAL_WEIGHT = 0.15
 CANDIDATES = 50
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Where to search. The names come from code, never from a request.
-
-    `texts` has (organization_id, id, search tsvector); `vectors` has (organization_id,
-    embedding_space_id, {owner}, embedding).
-    """
-
-    texts: str
-    vectors: str
-    owner: str
 
 
 @dataclass(frozen=True)
