@@ -257,6 +257,7 @@ def test_a_forwarded_mail_inside_a_quote_is_quoted() -> None:
         "If you have received it in error please delete it and notify the sender.",
         "Diese E-Mail enthält vertrauliche Informationen. Wenn Sie nicht gemeint sind oder diese "
         "E-Mail irrtümlich erhalten haben, informieren Sie bitte den Absender.",
+        "-- \nAna García\nPS Brakes Ltd.",
         "CONFIDENTIALITY NOTICE: this message is for its addressee only and may be privileged; "
         "delete it if not.",
         "Sent from my iPhone\n\nCONFIDENTIALITY NOTICE: this message is for its addressee only and "
@@ -277,6 +278,12 @@ def test_a_closing_and_a_name_are_words_of_the_person() -> None:
     assert of_text(f"{ANSWER}\n\n{closing}").text == f"{ANSWER}\n\n{closing}"
     question = f"{ANSWER}\n\n{closing}\nCan you call +49 30 1234567?"
     assert of_text(question).text == question
+
+
+@pytest.mark.parametrize("mark", ["PS:", "P.S.", "p.s.:", "P. S.", "PPS:"])
+def test_what_was_added_below_the_signature_stays(mark: str) -> None:
+    text = f"{ANSWER}\n\n-- \nAna García\n\n{mark} Send the receipt, too."
+    assert of_text(text) == Said(text.replace("-- ", "--"), None, None, False)
 
 
 def test_a_signature_alone_was_said() -> None:

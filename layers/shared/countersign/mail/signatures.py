@@ -56,6 +56,7 @@ _EXCUSE = re.compile(
     r"|perdón|scus).*$",
     re.IGNORECASE,
 )
+_POSTSCRIPT = re.compile(r"(?:p\.?\s?){1,3}s\.?[.:：]", re.IGNORECASE)
 _LINK = re.compile(r"\s*[<(\[]?(?:https?|mailto):\S*|\[|\]")
 
 _CLOSING = re.compile(
@@ -190,7 +191,8 @@ def _delimited(lines: Sequence[Line], end: int) -> int:
             is_standard = raw == "-- "
             if count and (is_standard or count <= (10 if text == "--" else 6)):
                 below = [cleaned(line.text) for line in lines[at + 1 : end]]
-                if is_standard or not any(_is_said(line) for line in below):
+                is_more = _is_postscript if is_standard else _is_said
+                if not any(is_more(line) for line in below):
                     return at
             if text != "--":
                 continue
@@ -204,6 +206,11 @@ def _delimited(lines: Sequence[Line], end: int) -> int:
 def _is_said(text: str) -> bool:
     """Whether a line reads as something that is said to somebody."""
     return text.endswith("?") or len(text) > 90 or text.lower().startswith(("ps", "p.s", "p.p.s"))
+
+
+def _is_postscript(text: str) -> bool:
+    """Whether a line is one, with its mark: `PS Brakes Ltd` is a company."""
+    return bool(_POSTSCRIPT.match(text))
 
 
 def _without_disclaimer(lines: Sequence[Line], end: int) -> int:
