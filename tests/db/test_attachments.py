@@ -69,14 +69,17 @@ class Files:
         self.stored[message.raw_key] = raw.raw
         return message.id
 
-    def pointed_to(self, url: str = URL, mime_type: str = "image/jpeg") -> UUID:
-        """Let a mail have a file that is at its channel's provider; the message's id."""
+    def pointed_to(self, *urls: str) -> UUID:
+        """Let a mail have files that are at its channel's provider; the message's id."""
         self.mailbox.gets()
         path = self.mailbox.path
         with path.outbox.transaction(path.tenant.organization_id) as session:
             message = session.scalars(select(Message).order_by(Message.id.desc()).limit(1)).one()
-            file = Attachment(file_name=url.rsplit("/", 1)[-1], mime_type=mime_type, file_url=url)
-            attachments.note(session, message, [file], "correlation")
+            pointed_to = [
+                Attachment(file_name="ME1", mime_type="image/jpeg", file_url=url)
+                for url in urls or (URL,)
+            ]
+            attachments.note(session, message, pointed_to, "correlation")
         return message.id
 
     def _newest(self) -> Message:
@@ -267,6 +270,20 @@ def test_what_time_did_not_suffice_for_comes_next(
     assert files.work == [message_id]
     files.fetch(message_id)
     assert {file.status for file in files.all()} == {"completed"}
+
+
+def test_a_file_that_hangs_keeps_no_other_waiting(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message_id = files.pointed_to(f"{URL}1", f"{URL}2")
+    monkeypatch.setattr(fetching, "SECONDS", 0)
+    files.provider(Unavailable("late"), PNG)
+    for _ in range(2):
+        files.fetch(message_id)
+    assert [(file.status, file.attempts) for file in files.all()] == [
+        ("pending", 1),
+        ("completed", 1),
+    ]
 
 
 def test_one_worker_fetches_and_a_lost_one_is_replaced(files: Files) -> None:

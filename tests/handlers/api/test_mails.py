@@ -270,9 +270,10 @@ def test_others_may_be_written_to_about_a_customer_who_must_not(
 
 
 @pytest.mark.parametrize(
-    "suppressed", ["ada@example.com", "eve@partner.example", "bob@example.com"]
+    "suppressed",
+    ["ada@example.com", "eve@partner.example", "bob@example.com", "copied@example.com"],
 )
-def test_at_the_hand_over_only_whom_it_is_addressed_to_counts(
+def test_at_the_hand_over_everyone_counts_who_would_get_it(
     desk: Desk,
     story: Story,
     mailbox: Mailbox,
@@ -281,7 +282,8 @@ def test_at_the_hand_over_only_whom_it_is_addressed_to_counts(
 ) -> None:
     """The customer's own suppression stops no mail that goes to others."""
     mailbox.gets()
-    made = desk.approved(to=[BOB, EVE])
+    copied = {"name": "", "address": "copied@example.com"}
+    made = desk.approved(to=[BOB, EVE], cc=[copied])
     with story.path.tenant_session() as session:
         directory.suppress(session, suppressed, "bounced")
     monkeypatch.setattr(sending, "send", lambda claim, settings: Accepted("1"))

@@ -72,7 +72,7 @@ def claim(
     if delivery.not_before > now:
         deliveries.promise(session, delivery, delivery.not_before)
         return None
-    if directory.suppressed(session, deliveries.addressees(delivery)):
+    if directory.suppressed(session, deliveries.recipients(delivery)):
         deliveries.stop(session, delivery, "suppressed", now)
         return delivery
     return _lease(session, delivery, now)

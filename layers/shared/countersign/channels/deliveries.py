@@ -146,10 +146,9 @@ def cancel(session: TenantSession, message_id: UUID, reason: str) -> Delivery:
     return delivery
 
 
-def addressees(delivery: Delivery) -> list[str]:
-    """Whom a delivery is for: its recipient first, then whoever else a mail is addressed to. Of a
-    copy alone nothing depends."""
-    named = [one["address"] for one in delivery.payload.get("to", ())]
+def recipients(delivery: Delivery) -> list[str]:
+    """Who gets a delivery: whom it is for first, then whoever else a mail goes to."""
+    named = [one["address"] for kind in ("to", "cc") for one in delivery.payload.get(kind, ())]
     return list(dict.fromkeys([delivery.recipient, *named]))
 
 
@@ -226,9 +225,8 @@ def apply_status(
 def _suppress(session: TenantSession, delivery: Delivery, status: m.DeliveryStatus) -> None:
     """Note whom not to write to; of whom we did not write to, an event may say what it likes."""
     assert status.suppress
-    copied = [one["address"] for one in delivery.payload.get("cc", ())]
     told_of = status.recipient or delivery.recipient
-    for address in (*addressees(delivery), *copied):
+    for address in recipients(delivery):
         if _are_same(address, told_of):
             directory.suppress(session, address, status.suppress)
 

@@ -102,7 +102,8 @@ def claim(session: TenantSession, message_id: UUID, now: datetime) -> Job | None
         file.leased_until = now + LEASE
     message = session.get_one(Message, (session.organization_id, message_id))
     channel = session.get_one(Channel, (session.organization_id, message.channel_id))
-    return Job(message, channel, tuple(open_))
+    # Those that time did not suffice for come first: others may hang as they did before.
+    return Job(message, channel, tuple(sorted(open_, key=lambda file: file.attempts)))
 
 
 def settle(session: TenantSession, job: Job, outcomes: Outcomes, now: datetime) -> None:
