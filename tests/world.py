@@ -50,7 +50,9 @@ from countersign.platform.ids import new_id
 from countersign.platform.outbox import Outbox
 from tests.conftest import TestDatabase
 
-QUEUE_URLS = {name: name for name in ("inbound", "drafts", "outbound", "attachments", "relay")}
+QUEUE_URLS = {
+    name: name for name in ("inbound", "drafts", "outbound", "attachments", "index", "relay")
+}
 MODEL_SETTINGS = ModelSettings(
     chat_provider="openai",
     chat_model="quoter",

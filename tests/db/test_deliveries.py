@@ -27,6 +27,7 @@ from countersign.people import directory
 from countersign.platform import clock, queues
 from countersign.platform.errors import Conflict, NotFound, Unavailable
 from countersign.platform.ids import new_id
+from countersign.platform.retrying import backoff
 from tests.ledger import Ledger, ledger
 from tests.world import memory_queues
 
@@ -156,9 +157,9 @@ def test_tries_end_at_last(ledger: Ledger) -> None:
 
 def test_waiting_doubles_and_has_an_end() -> None:
     for tries in range(1, attempts.MAX_ATTEMPTS):
-        wait = attempts.backoff(tries).total_seconds()
+        wait = backoff(tries).total_seconds()
         assert min(600, 2**tries) / 2 <= wait <= min(600, 2**tries)
-    assert attempts.backoff(1, 900.0).total_seconds() == 900
+    assert backoff(1, 900.0).total_seconds() == 900
 
 
 def test_a_lost_answer_is_unknown_and_not_sent_again(ledger: Ledger) -> None:

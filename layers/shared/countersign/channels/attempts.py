@@ -8,7 +8,6 @@ The caller holds the lock on the conversation's row before it calls anything her
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,12 +22,12 @@ from countersign.people import directory
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import Unavailable
 from countersign.platform.ids import new_id
+from countersign.platform.retrying import backoff
 
 LEASE = timedelta(seconds=90)
 """Longer than the longest call and the function's own timeout."""
 MAX_ATTEMPTS = 100
 """About half a day of a provider's outage."""
-LONGEST_WAIT_SECONDS = 600
 _CLOCKS_DIFFER = timedelta(seconds=60)
 """By how much a provider's clock may be behind ours."""
 
@@ -195,13 +194,6 @@ def _wait(session: TenantSession, delivery: Delivery, asked: float | None) -> ti
     if delivery.may_have_arrived and not deliveries.provider_of(session, delivery).RESEND_IS_SAFE:
         return max(wait, deliveries.LOOK_UP_AFTER[0])
     return wait
-
-
-def backoff(attempts: int, asked: float | None = None) -> timedelta:
-    """How long to wait after that many tries: doubling from 2 s to 10 min with jitter, and at least
-    as long as the provider asked for."""
-    longest = min(LONGEST_WAIT_SECONDS, 2 ** min(attempts, 30))
-    return timedelta(seconds=max(asked or 0.0, random.uniform(0.5, 1) * longest))
 
 
 def settle_look_up(

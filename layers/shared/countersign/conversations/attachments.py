@@ -13,7 +13,6 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from countersign.channels.attempts import backoff
 from countersign.channels.tables import Channel
 from countersign.conversations import keeping
 from countersign.conversations.keeping import Kept
@@ -21,6 +20,7 @@ from countersign.conversations.tables import Attachment, Message
 from countersign.platform import audit, outbox
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import Unavailable
+from countersign.platform.retrying import backoff
 
 LEASE = timedelta(seconds=150)
 """Longer than the function's own timeout."""

@@ -153,7 +153,10 @@ def claim(
     if directory.is_suppressed(session, conversation.customer_address):
         end(session, request, "abstained", "suppressed", now)
         return None
-    if _spent_today(session, now) >= preferences(session).daily_model_budget_microusd:
+    # Who only opens requests starts without the room of models.
+    from countersign.models.spending import spent_today
+
+    if spent_today(session, now) >= preferences(session).daily_model_budget_microusd:
         end(session, request, "abstained", "daily_budget_spent", now)
         return None
     request.status = "drafting"
@@ -225,19 +228,6 @@ def _promise(session: TenantSession, request: DraftRequest) -> None:
         "draft_request_id": str(request.id),
     }
     outbox.enqueue(session, "drafts", body, request.not_before, request.correlation_id)
-
-
-def _spent_today(session: TenantSession, now: datetime) -> int:
-    # Who only opens requests starts without the room of models.
-    from countersign.models.tables import ModelUsage
-
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    spent = session.scalar(
-        select(func.coalesce(func.sum(ModelUsage.cost_microusd), 0))
-        .where(ModelUsage.organization_id == session.organization_id)
-        .where(ModelUsage.created_at >= midnight)
-    )
-    return int(spent or 0)
 
 
 def _context(session: TenantSession, request: DraftRequest) -> tuple[Message, ...]:

@@ -180,8 +180,7 @@ def index_again(session: TenantSession, document: Document) -> None:
 
 
 def _begin(session: TenantSession, document: Document) -> None:
-    """Whoever works on the document loses it; what they have made is let go."""
-    drop_work(session, document)
+    _supersede(session, document)
     run = JobRun(
         organization_id=session.organization_id,
         id=new_id(),
@@ -192,12 +191,11 @@ def _begin(session: TenantSession, document: Document) -> None:
     session.flush()
     document.job_run_id = run.id
     document.processing_status, document.reason = "pending", None
-    document.fence += 1
     document.attempts, document.leased_until = 0, None
 
 
 def drop_work(session: TenantSession, document: Document) -> None:
-    """Let go of what was being made of a document's next version, and of the run that made it."""
+    """Let go of what was being made of a document's next version."""
     for table in (StagedChunk, DocumentVersion):
         session.execute(
             delete(table)
@@ -205,6 +203,12 @@ def drop_work(session: TenantSession, document: Document) -> None:
             .where(table.document_id == document.id)
             .where(table.version > document.version)
         )
+
+
+def _supersede(session: TenantSession, document: Document) -> None:
+    """Whoever works on the document loses it, and what they have made."""
+    drop_work(session, document)
+    document.fence += 1
     session.execute(
         update(JobRun)
         .where(JobRun.organization_id == session.organization_id)
@@ -222,14 +226,13 @@ def promise(session: TenantSession, document: Document, when: datetime | None = 
 
 def remove(session: TenantSession, actor: Actor, document: Document, now: datetime) -> None:
     """Put a document out of search and of lists. Its versions stay: drafts may cite them."""
-    drop_work(session, document)
+    _supersede(session, document)
     session.execute(
         delete(Chunk)
         .where(Chunk.organization_id == session.organization_id)
         .where(Chunk.document_id == document.id)
     )
     document.deleted_at, document.next_refresh_at = now, None
-    document.fence += 1
     record(session, document, "deleted", actor, now)
 
 

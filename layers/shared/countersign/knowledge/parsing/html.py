@@ -44,7 +44,8 @@ def of_markup(markup: str) -> Text:
     page = LexborHTMLParser(markup)
     title = page.css_first("title")
     named = " ".join(title.text().split()) if title else ""
-    return Text(_Writer().write(_main(page.body)), MARKDOWN, named or None)
+    written = _Writer().write(_main(page.body)) or _Writer().write(page.body)
+    return Text(written, MARKDOWN, named or None)
 
 
 def _decoded(content: bytes, charset: str | None) -> str:
@@ -173,4 +174,5 @@ def _is_left_out(node: LexborNode) -> bool:
 def _tidy(text: str) -> str:
     """Without spaces at the ends of lines, and with one empty line where there are more."""
     lines = "\n".join(line.rstrip() for line in text.split("\n"))
-    return re.sub(r"\n{3,}", "\n\n", lines).strip("\n") + "\n"
+    told = re.sub(r"\n{3,}", "\n\n", lines).strip("\n")
+    return told + "\n" if told else ""
