@@ -40,6 +40,8 @@ FIRST_EVENTS = {
     "approvals": "feed",
     "outbound": "delivery",
     "attachments": "media",
+    "index": "page",
+    "knowledge": "read",
     "relay": "check",
     "migrations": "post",
 }

@@ -43,7 +43,7 @@ from tests.world import HashingEncoder, QuotingChat
 from tools import template
 
 APPLICATION = template.load(Path(__file__).parents[2] / "template.yaml")
-QUEUES = ("inbound", "drafts", "outbound", "attachments", "relay")
+QUEUES = ("inbound", "drafts", "outbound", "attachments", "index", "relay")
 
 
 def _declared(name: str, property_: str) -> int:

@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "DRAFTS_QUEUE_URL": "drafts",
     "OUTBOUND_QUEUE_URL": "outbound",
     "ATTACHMENTS_QUEUE_URL": "attachments",
+    "INDEX_QUEUE_URL": "index",
     "RELAY_QUEUE_URL": "relay",
     "RAW_BUCKET": "raw",
     "MESSAGES_BUCKET": "messages",

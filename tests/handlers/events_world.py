@@ -25,8 +25,9 @@ from countersign.identity.tables import (
     OrganizationSettings,
     User,
 )
+from countersign.knowledge.tables import Dataset, Document
 from countersign.platform.db import Database, engine
-from countersign.platform.tables import OutboxRow
+from countersign.platform.tables import JobRun, OutboxRow
 from local import mails
 from tests.conftest import PASSWORDS, TestDatabase
 from tests.handlers.outside import Outside
@@ -44,6 +45,8 @@ ATTEMPT, MAIL_ATTEMPT = (UUID(f"{SMALL}a{n}") for n in range(1, 3))
 REQUEST, DRAFT, LATE_ROW = (UUID(SMALL + last) for last in ("e1", "f1", "0b"))
 MEDIA, PART, KEPT = (UUID(SMALL + last) for last in ("f3", "f4", "f2"))
 ASKED, DRAFTED, REPLIED, DELIVERING, MAILING = (UUID(f"{SMALL}2{n}") for n in range(1, 6))
+DATASET, DOCUMENT, RUN = (UUID(f"{SMALL}d{n}") for n in (8, 9, 7))
+PAGE = "documents/page.html"
 KEY_ID, KEY_SECRET = UUID(int=1), "events-only-not-a-real-key"
 CUSTOMER, EVE = "+15550199001", "eve@example.com"
 ARTICLE = "A 3/8 inch fuel line takes AN-6. Torque it by hand first."
@@ -65,7 +68,15 @@ def seed(database: TestDatabase) -> Tenant:
     owner = Database(engine(database.url("app_owner")))
     with owner.system() as session:
         _organization(session)
-        for rows in (_asked(), _drafted(), _replied(), _delivering(), _mailing(), _files()):
+        for rows in (
+            _asked(),
+            _drafted(),
+            _replied(),
+            _delivering(),
+            _mailing(),
+            _files(),
+            _page(),
+        ):
             for row in rows:
                 session.add(row)
                 session.flush()
@@ -240,6 +251,22 @@ def _delivery(
     )
 
 
+def _page() -> Iterator[Any]:
+    """A page that is to be indexed."""
+    yield Dataset(**_OWN, id=DATASET, slug="website", name="Website")
+    yield JobRun(**_OWN, id=RUN, type="index")
+    yield Document(
+        **_OWN,
+        id=DOCUMENT,
+        dataset_id=DATASET,
+        title="Torque",
+        content_type="text/html; charset=utf-8",
+        s3_key=PAGE,
+        file_size=100,
+        job_run_id=RUN,
+    )
+
+
 def _late_promise() -> OutboxRow:
     """What a handler that was killed left behind."""
     body = {"organization_id": str(ORGANIZATION), "draft_request_id": str(REQUEST)}
@@ -258,6 +285,7 @@ def settings(function: str, outside: Outside, database: TestDatabase | None) -> 
         "LOG_LEVEL": "INFO",
         "RAW_BUCKET": "raw",
         "MESSAGES_BUCKET": "messages",
+        "DOCUMENTS_BUCKET": "documents",
         "AUDIT_BUCKET": "audit",
         "CHANNEL_KEY_SECRET_ID": "channel-key",
         "CHANNEL_SECRETS_PREFIX": "channels/",
@@ -272,7 +300,7 @@ def settings(function: str, outside: Outside, database: TestDatabase | None) -> 
     return built.variables(function, values) | {"AWS_ENDPOINT_URL": outside.url}
 
 
-_QUEUES = ("inbound", "drafts", "outbound", "attachments", "relay")
+_QUEUES = ("inbound", "drafts", "outbound", "attachments", "index", "relay")
 
 
 def _models(outside: Outside) -> dict[str, str]:

@@ -26,6 +26,8 @@ AT_START: dict[str, set[str]] = {
     "approvals": LOGGER | ORM | SHAPES,
     "outbound": LOGGER | ORM,
     "attachments": LOGGER | ORM,
+    "index": LOGGER | ORM | VECTORS,
+    "knowledge": LOGGER | ORM | SHAPES | VECTORS,
     "relay": LOGGER | ORM,
     # The channels of the sample are checked by their providers' modules, which call by urllib3.
     "migrations": LOGGER | ORM | SHAPES | VECTORS | DRIVER | REVISIONS | {"urllib3"},
@@ -39,6 +41,8 @@ WITH_EVENTS: dict[str, set[str]] = {
     "approvals": AWS | DRIVER,
     "outbound": AWS | DRIVER,
     "attachments": AWS | DRIVER | {"puremagic"},
+    "index": AWS | DRIVER | {"selectolax", "semantic_text_splitter"},
+    "knowledge": AWS | DRIVER,
     "relay": AWS | DRIVER,
     "migrations": AWS | DRIVER,
 }
@@ -49,6 +53,9 @@ WITH_THE_API_CHANNEL = SHAPES
 
 WITH_A_MAIL = {"nh3"}
 """After a mail that came in."""
+
+WITH_THE_DOCUMENT = VECTORS
+"""After the OpenAPI document was asked for, which tells of the operations of all functions."""
 
 WITH_ECDSA = {"ecdsa"}
 """After a webhook of SendGrid, which is signed so."""

@@ -26,8 +26,9 @@ from countersign.channels.tables import Channel, Delivery, DeliveryAttempt
 from countersign.conversations.tables import Attachment, Message
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.identity.tables import Organization
+from countersign.knowledge.tables import Chunk, Document
 from countersign.platform.db import Database, engine
-from countersign.platform.tables import AuditCheckpoint, OutboxRow
+from countersign.platform.tables import AuditCheckpoint, JobRun, OutboxRow
 from local import mails, postgres
 from local.providers.sendgrid import SigningKey, inbound
 from tests.conftest import TestDatabase, copied
@@ -322,6 +323,31 @@ def described(world: World, answer: Any) -> None:
     assert document == json.loads((ROOT / "docs" / "openapi.json").read_text())
 
 
+def put_page(world: World) -> None:
+    page = "<main><h1>Torque</h1><p>Tighten AN-6 to 20 Nm.</main>"
+    world.outside.objects[f"documents/{events.PAGE}"] = page.encode()
+
+
+def indexed(world: World, answer: Any) -> None:
+    assert answer == {"batchItemFailures": []}
+    (chunk,) = world.rows(Chunk, Chunk.document_id == events.DOCUMENT)
+    assert (chunk.heading, chunk.text) == ("Torque", "Tighten AN-6 to 20 Nm.")
+    assert world.row(Document, events.DOCUMENT).processing_status == "completed"
+    assert world.row(JobRun, events.RUN).status == "succeeded"
+
+
+def document_read(world: World, answer: Any) -> None:
+    assert answer["statusCode"] == 200
+    read = json.loads(answer["body"])
+    assert (read["title"], read["processing_status"]) == ("Torque", "pending")
+
+
+def document_added(world: World, answer: Any) -> None:
+    assert answer["statusCode"] == 201
+    (promise,) = world.outside.queued["index"]
+    assert promise["document_id"] == json.loads(answer["body"])["id"]
+
+
 SMS_TEXT = "Which AN size fits a 3/8 inch fuel line?"
 WHATSAPP_TEXT = "My hose leaks at the crimp 😕"
 HTML_TEXT = "Do you carry AN-10 hose ends?\nI need four of them.\nFay"
@@ -348,6 +374,8 @@ EXPECTED: dict[str, dict[str, Callable[[World, Any], None]]] = {
     "drafts": {"request": drafted},
     "outbound": {"delivery": sent},
     "attachments": {"media": fetched(events.MEDIA), "mail": fetched(events.PART)},
+    "index": {"page": indexed},
+    "knowledge": {"read": document_read, "add": document_added},
     "relay": {"check": swept, "schedule": swept_and_checkpointed},
     "approvals": {
         "feed": fed,
@@ -365,6 +393,7 @@ BEFORE: dict[str, Callable[[World], None]] = {
     "undo": approve,
     "media": put_files,
     "mail": put_files,
+    "page": put_page,
 }
 # Prints which packages of the layers are loaded when an event has been answered.
 LISTING_START = """
@@ -403,6 +432,8 @@ def test_an_event_gets_its_answer(
     allowed = libraries.AT_START[function] | libraries.WITH_EVENTS[function]
     if file.stem in API_CHANNEL:
         allowed |= libraries.WITH_THE_API_CHANNEL
+    if file.stem == "openapi":
+        allowed |= libraries.WITH_THE_DOCUMENT
     if file.stem in MAILS:
         allowed |= libraries.WITH_A_MAIL
     assert libraries.packages(built.functions()[function], loaded) <= allowed

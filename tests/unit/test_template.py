@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 APPLICATION = template.load(ROOT / "template.yaml")
 MIGRATIONS = template.load(ROOT / "infra" / "migrations.yaml")
 ALL = template.functions(APPLICATION) | template.functions(MIGRATIONS)
-QUEUES = ("Inbound", "Drafts", "Outbound", "Attachments", "Relay")
+QUEUES = ("Inbound", "Drafts", "Outbound", "Attachments", "Index", "Relay")
 # Read by libraries or by the platform room, not by a function's settings.
 COMMON = {"STAGE", "LOG_LEVEL", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
 LIBPQ = {"PGSSLROOTCERT"}
@@ -75,7 +75,7 @@ def test_a_message_that_fails_comes_back_late_enough_and_ends_as_a_dead_letter(q
     assert described["VisibilityTimeout"] >= 6 * timeout(reader)
 
 
-@pytest.mark.parametrize("name", ["ingest", "drafts", "outbound", "attachments", "relay"])
+@pytest.mark.parametrize("name", ["ingest", "drafts", "outbound", "attachments", "index", "relay"])
 def test_a_source_reports_single_failures_and_has_its_own_limit(name: str) -> None:
     (source,) = template.sources(APPLICATION, name)
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -89,7 +89,14 @@ def test_a_source_reports_single_failures_and_has_its_own_limit(name: str) -> No
 def test_what_calls_outside_takes_one_message_at_a_time() -> None:
     names = template.functions(APPLICATION)
     sizes = {n: each["BatchSize"] for n in names for each in template.sources(APPLICATION, n)}
-    assert sizes == {"ingest": 10, "drafts": 1, "outbound": 1, "attachments": 1, "relay": 10}
+    assert sizes == {
+        "ingest": 10,
+        "drafts": 1,
+        "outbound": 1,
+        "attachments": 1,
+        "index": 1,
+        "relay": 10,
+    }
 
 
 def test_webhooks_has_neither_database_nor_network_of_its_own() -> None:
@@ -154,7 +161,9 @@ def test_every_queue_and_function_has_its_alarms() -> None:
         assert alarm["Properties"]["AlarmActions"] == [{"Ref": "AlarmTopic"}]
 
 
-@pytest.mark.parametrize("bucket", ["RawBucket", "MessagesBucket", "AuditBucket"])
+@pytest.mark.parametrize(
+    "bucket", ["RawBucket", "MessagesBucket", "DocumentsBucket", "AuditBucket"]
+)
 def test_a_bucket_is_private_encrypted_and_reached_over_tls_alone(bucket: str) -> None:
     described = properties(bucket)
     assert set(described["PublicAccessBlockConfiguration"].values()) == {True}

@@ -19,12 +19,14 @@ from countersign.conversations.tables import Attachment
 from countersign.identity import api_keys
 from countersign.identity.api_keys import Scope
 from countersign.identity.tables import OrganizationMembership, User
+from countersign.knowledge.indexing import Indexer
 from countersign.platform.db import Database, engine
 from countersign.platform.ids import new_id
 from countersign.platform.tables import AuditEvent
-from functions.approvals.app import lambda_handler
+from functions.approvals import app as approvals
+from functions.knowledge import app as knowledge
 from tests.conftest import TestDatabase
-from tests.world import Path, Tenant
+from tests.world import HashingEncoder, Path, Tenant
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,10 @@ class Api:
 
 
 def send(made: dict[str, Any]) -> Answer:
-    """Hand an event to the function, through JSON as Lambda would."""
-    answer = json.loads(json.dumps(lambda_handler(json.loads(json.dumps(made)), None)))
+    """Hand an event to the function whose route it is, through JSON as Lambda would."""
+    is_of_knowledge = made["rawPath"].split("/")[2] in ("datasets", "documents", "job-runs")
+    app = knowledge if is_of_knowledge else approvals
+    answer = json.loads(json.dumps(app.lambda_handler(json.loads(json.dumps(made)), None)))
     return Answer(answer["statusCode"], answer.get("headers", {}), answer.get("body", ""))
 
 
@@ -220,6 +224,11 @@ class Story:
         _, made = self.approved()
         item = self.drafted("Another question", conversation="c2")
         suppressed = self.api.post("/suppressions", {"address": "gone@example.com"})
+        dataset = self.api.post("/datasets", {"slug": "guides", "name": "Guides"})
+        document = self.api.post(
+            "/documents", {"dataset_id": dataset["id"], "title": "Hoses", "text": "AN-6."}
+        )
+        self.index()
         return {
             "attachment_id": self.attached(None),
             "conversation_id": item["conversation"]["id"],
@@ -227,7 +236,15 @@ class Story:
             "message_id": made["message_id"],
             "delivery_id": made["delivery_id"],
             "suppression_id": suppressed["id"],
+            "document_id": document["id"],
+            "job_run_id": document["job_run_id"],
         }
+
+    def index(self) -> None:
+        """Index every document that is queued."""
+        indexer = Indexer(self.path.outbox, HashingEncoder(), 0.1, "documents")
+        for body in self.path.sent.take("index"):
+            indexer.index(self.tenant.organization_id, UUID(body["document_id"]))
 
     def attached(self, message_id: str | None, **values: Any) -> str:
         """A file of a message that has been fetched, with other values if given, or an upload that

@@ -6,7 +6,8 @@ import pytest
 
 from countersign.identity.access import Access
 from countersign.platform import storage
-from functions.approvals import app
+from functions.approvals import app as approvals
+from functions.knowledge import app as knowledge
 from tests import world
 from tests.conftest import TestDatabase
 from tests.handlers.api.client import Api, Story
@@ -24,8 +25,9 @@ def access(
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     storage._client.cache_clear()
-    access = Access(database.app_rw, world.outbox(database), "messages")
-    monkeypatch.setattr(app, "_access", lambda: access)
+    for app, bucket in ((approvals, "messages"), (knowledge, "documents")):
+        access = Access(database.app_rw, world.outbox(database), bucket)
+        monkeypatch.setattr(app, "_access", lambda access=access: access)
 
 
 @pytest.fixture

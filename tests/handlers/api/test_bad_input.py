@@ -190,7 +190,9 @@ FIELDS = st.dictionaries(
     st.sampled_from(["other", "sent", "2999-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"]) | JSON,
     max_size=4,
 )
-TAKING_BODIES = [operation for operation in whole.OPERATIONS if operation.method in ("POST", "PUT")]
+TAKING_BODIES = [
+    operation for operation in whole.everything() if operation.method in ("POST", "PUT")
+]
 ALL = list(whole.OPERATIONS)
 PATIENT = settings(
     max_examples=150,

@@ -26,9 +26,17 @@ def read_openapi() -> Document:
     # Made when it is asked for: what writes it would slow down every other start.
     from countersign.platform import openapi
 
-    return Document(openapi.document(OPERATIONS, TITLE, VERSION, DESCRIPTION))
+    return Document(openapi.document(everything(), TITLE, VERSION, DESCRIPTION))
 
 
+def everything() -> tuple[Operation, ...]:
+    """The operations of all functions: the API is one, whoever answers."""
+    from countersign.knowledge.operations import operations as knowledge
+
+    return (*OPERATIONS, *knowledge)
+
+
+# Those that the approvals function answers; other functions answer theirs.
 OPERATIONS: tuple[Operation, ...] = (
     *drafts.operations,
     *drafts.conversations,

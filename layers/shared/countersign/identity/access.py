@@ -33,7 +33,7 @@ class Call:
     principal: Principal
     now: datetime
     files_bucket: str
-    """Where files of messages lie."""
+    """Where files lie: those of messages, or of documents."""
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,8 @@ Scope = Literal[
     "conversations:read",
     "conversations:write",
     "drafts:approve",
+    "knowledge:read",
+    "knowledge:write",
     "suppressions:read",
     "suppressions:write",
 ]

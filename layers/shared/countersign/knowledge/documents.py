@@ -167,7 +167,12 @@ def next_version(document: Document, content: str, content_type: str) -> Documen
 
 
 def index_again(session: TenantSession, document: Document) -> None:
-    """Make a new version of the content that a document has, as is done with one that changed."""
+    """Make a new version of the content that a document has, as is done with one that changed.
+
+    Raises `Conflict` where it has had none yet.
+    """
+    if document.s3_key is None and document.version == 0:
+        raise Conflict("This document has had no content yet; give it one.")
     _begin(session, document)
     if document.s3_key is None:
         live = session.get_one(

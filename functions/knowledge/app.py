@@ -1,0 +1,42 @@
+"""The knowledge API: documents and job runs under /v1, as knowledge/operations.py declares them."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+from countersign import start
+from countersign.identity.access import Access
+from countersign.knowledge.operations import operations
+from countersign.platform.db import database
+from countersign.platform.http import Response, api_problem
+from countersign.platform.log import logger
+from countersign.platform.outbox import Outbox, queue_urls
+from countersign.platform.settings import DatabaseSettings, load
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(DatabaseSettings):
+    documents_bucket: str
+    index_queue_url: str
+    relay_queue_url: str
+
+
+@functools.cache
+def _access() -> Access:
+    settings = load(Settings)
+    store = database(settings)
+    return Access(store, Outbox(store, queue_urls(settings)), settings.documents_bucket)
+
+
+def lambda_handler(event: dict[str, Any], context: object) -> Response:
+    """Answer an event of the HTTP API; whatever fails is answered with a problem document."""
+    logger.set_correlation_id(event["requestContext"]["requestId"])
+    try:
+        return _access().answer(operations, event)
+    except Exception as error:
+        return api_problem(error)
+
+
+start.over()
