@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,9 @@ from functions.approvals import app as approvals
 from functions.knowledge import app as knowledge
 from tests.conftest import TestDatabase
 from tests.world import HashingEncoder, Path, Tenant
+
+
+_OF_KNOWLEDGE = re.compile(r"/v1/(datasets|documents|job-runs)(/|$)")
 
 
 @dataclass(frozen=True)
@@ -138,8 +142,7 @@ class Api:
 
 def send(made: dict[str, Any]) -> Answer:
     """Hand an event to the function whose route it is, through JSON as Lambda would."""
-    is_of_knowledge = made["rawPath"].split("/")[2] in ("datasets", "documents", "job-runs")
-    app = knowledge if is_of_knowledge else approvals
+    app = knowledge if _OF_KNOWLEDGE.match(made["rawPath"]) else approvals
     answer = json.loads(json.dumps(app.lambda_handler(json.loads(json.dumps(made)), None)))
     return Answer(answer["statusCode"], answer.get("headers", {}), answer.get("body", ""))
 
