@@ -29,7 +29,6 @@ from functions.knowledge import app as knowledge
 from tests.conftest import TestDatabase
 from tests.world import HashingEncoder, Path, Tenant
 
-
 _OF_KNOWLEDGE = re.compile(r"/v1/(datasets|documents|job-runs)(/|$)")
 
 
