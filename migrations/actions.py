@@ -12,7 +12,7 @@ from countersign.platform.db import Database, database
 from countersign.platform.errors import Conflict, NotFound
 from countersign.platform.secrets import secret
 from countersign.platform.settings import DatabaseSettings
-from migrations import events, founding, sample
+from migrations import events, founding, sample, vector_indexes
 from migrations.bootstrap import make_roles
 from migrations.organizations import Addressing
 from migrations.upgrade import check_current, upgrade
@@ -76,6 +76,10 @@ def _sample(asked: events.Sample, settings: Settings) -> dict[str, Any]:
     return sample.write(means, asked, datetime.now(UTC))
 
 
+def _vector_indexes(asked: events.VectorIndexes, settings: Settings) -> dict[str, Any]:
+    return vector_indexes.maintain(_upgraded(settings))
+
+
 def _upgraded(settings: Settings) -> Database:
     """The database as its owner, the schema as this code needs it. Raises `Conflict`."""
     owner = database(settings)
@@ -102,4 +106,5 @@ _HANDLERS: dict[type, Callable[..., dict[str, Any]]] = {
     events.Upgrade: _upgrade,
     events.Bootstrap: _bootstrap,
     events.Sample: _sample,
+    events.VectorIndexes: _vector_indexes,
 }

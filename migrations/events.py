@@ -97,7 +97,13 @@ class Sample(_Event):
     debounce_seconds: Seconds | None = None
 
 
-Event = Roles | Upgrade | Bootstrap | Sample
+class VectorIndexes(_Event):
+    """Make the indexes of vectors that tenants have outgrown doing without; drop the others."""
+
+    action: Literal["vector_indexes"]
+
+
+Event = Roles | Upgrade | Bootstrap | Sample | VectorIndexes
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="action")])
 

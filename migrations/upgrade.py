@@ -34,7 +34,7 @@ def upgrade(connection: Connection, phase: Phase, using: Config | None = None) -
     that is not applied: the running code may not bear that one.
     """
     configured = using or config(connection)
-    with _alone(connection):
+    with alone(connection):
         target = _target(connection, configured, phase)
         command.upgrade(configured, target)
     return target
@@ -63,12 +63,17 @@ def check_current(connection: Connection) -> None:
 
 
 @contextmanager
-def _alone(connection: Connection) -> Iterator[None]:
-    """Hold the lock of this database's migrations; it outlives the revisions' transactions."""
+def alone(connection: Connection) -> Iterator[None]:
+    """Hold the lock of this database's migrations; it outlives the transactions in the block.
+
+    Raises `Conflict` while somebody else holds it.
+    """
     taken = connection.scalar(_LOCK)
     connection.commit()
     if not taken:
-        raise Conflict("Another upgrade of this database is running; wait for its end.")
+        raise Conflict(
+            "Another upgrade of this database, or of its indexes, is running; wait for its end."
+        )
     try:
         yield
     finally:

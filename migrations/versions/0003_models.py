@@ -1,4 +1,4 @@
-"""Embedding spaces and what model calls cost."""
+"""Embedding spaces, the indexes of vectors in them, and what model calls cost."""
 
 from __future__ import annotations
 
@@ -29,6 +29,16 @@ def upgrade() -> None:
         ALTER TABLE organization_settings ADD embedding_space_id uuid
             REFERENCES embedding_spaces (id);
 
+        CREATE TABLE vector_indexes (
+            organization_id uuid NOT NULL REFERENCES organizations (id),
+            embedding_space_id uuid NOT NULL REFERENCES embedding_spaces (id),
+            corpus text NOT NULL,
+            index_name text NOT NULL,
+            rows integer NOT NULL,
+            created_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (organization_id, embedding_space_id, corpus)
+        );
+
         CREATE TABLE model_usage (
             organization_id uuid NOT NULL REFERENCES organizations (id),
             id uuid NOT NULL,
@@ -50,11 +60,12 @@ def upgrade() -> None:
             autovacuum_vacuum_insert_threshold = 1000, autovacuum_vacuum_insert_scale_factor = 0
         );
     """)
+    protect("vector_indexes", write="")
     protect("model_usage", write="INSERT")
 
 
 def downgrade() -> None:
     op.execute("""
         ALTER TABLE organization_settings DROP embedding_space_id;
-        DROP TABLE model_usage, embedding_spaces;
+        DROP TABLE model_usage, vector_indexes, embedding_spaces;
     """)
