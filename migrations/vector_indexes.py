@@ -127,7 +127,7 @@ def _listed(connection: Connection, corpus: Corpus) -> list[Owner]:
 def _built(connection: Connection, corpus: Corpus) -> dict[str, bool]:
     """Which of these indexes are there, and whether they are valid: one half made is not."""
     asked = {"corpus": corpus.vectors, "prefix": _prefix(corpus)}
-    return dict(connection.execute(_BUILT, asked).tuples())
+    return {row.relname: row.indisvalid for row in connection.execute(_BUILT, asked)}
 
 
 def _prefix(corpus: Corpus) -> str:
