@@ -19,7 +19,7 @@ CODE := $(wildcard layers/shared functions migrations local tools tests bench)
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo down redrive sam-local test check format lint types imports templates events schema-check \
-  openapi-check layers-check build bench-coldstart bench-ingest bench-local bench-mail bench-replies deploy openapi schema locks clean venv aws sam
+  openapi-check layers-check build bench-coldstart bench-ingest bench-local bench-mail bench-replies bench-search deploy openapi schema locks clean venv aws sam peer
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -78,6 +78,8 @@ bench-mail: venv ## MAIL=FOLDER: reads every file in it as a mail; SHOW=1 prints
 bench-replies: venv ## what is found to have been said in mails, beside what people judged: REPLIES="FOLDER …"
 	@test -n "$(REPLIES)" || { echo 'Name folders of bench/replies.py: make bench-replies REPLIES="FOLDER …"'; exit 2; }
 	@$(PY) -m bench.replies $(REPLIES)
+bench-search: venv peer ## vectors at scale, beside SQL and langchain-postgres: recall, time; SCALE=0.1
+	@$(PY) -m bench.search --scale $(or $(SCALE),1)
 
 # Making
 
@@ -104,6 +106,7 @@ locks: venv ## write the lock files; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) requirements/dev.in -o requirements/dev.lock
 	$(COMPILE) requirements/local-aws.in -o requirements/local-aws.lock
 	$(COMPILE) requirements/sam.in -o requirements/sam.lock
+	$(COMPILE) requirements/peer.in -o requirements/peer.lock
 clean: ## remove what was built and cached; the local stack's data and environments stay
 	@rm -rf .aws-sam .local/build .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 
@@ -115,3 +118,5 @@ aws:
 	@$(PYTHON) tools/environment.py .local/aws requirements/local-aws.lock
 sam:
 	@$(PYTHON) tools/environment.py .local/sam requirements/sam.lock
+peer:
+	@$(PYTHON) tools/environment.py .local/peer requirements/peer.lock

@@ -54,7 +54,10 @@ class Passages:
 
     def matching(self, tags_below: int) -> NDArray[np.int64]:
         """The positions of those whose document has a tag below the given one."""
-        return np.flatnonzero(np.repeat(self.tags, CHUNKS_PER_DOCUMENT)[: len(self)] < tags_below)
+        return np.flatnonzero(self.tags_of_chunks() < tags_below)
+
+    def tags_of_chunks(self) -> NDArray[np.int64]:
+        return np.repeat(self.tags, CHUNKS_PER_DOCUMENT)[: len(self)]
 
     def nearest(self, question: Vectors, limit: int, tags_below: int) -> list[UUID]:
         """The `limit` nearest of those, by comparing all."""

@@ -40,6 +40,7 @@ class Store:
     """The database, and whose passages are in it; their vectors are in the tenants' arrays too."""
 
     database: TestDatabase
+    folder: Path
     tenants: Sequence[Passages]
 
     @property
@@ -66,7 +67,7 @@ def filled(counts: Sequence[int]) -> Iterator[Store]:
         template = conftest.make_template(cluster)
         with conftest.copied(cluster, template, "bench") as database:
             _configure(cluster)
-            store = Store(database, list(tenants(list(counts))))
+            store = Store(database, Path(folder), list(tenants(list(counts))))
             with psycopg.connect(store.superuser, autocommit=True) as connection:
                 _fill(connection, store.tenants)
             yield store
