@@ -45,18 +45,18 @@ def part(organization_id: UUID, space: UUID) -> str:
     return f"organization_id = '{organization_id.hex}' AND embedding_space_id = '{space.hex}'"
 
 
-# Sets up the transaction only where there is an index.
+# No row where there is no index: nothing is set then, and nothing counted.
 _IS_INDEXED = """
 SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true),
        set_config('hnsw.ef_search', :list_size, true)
 FROM vector_indexes
 WHERE organization_id = :organization_id AND embedding_space_id = :space AND corpus = :corpus
+{filtered}
 """
-_MATCHING = """
-SELECT count(*)
-FROM (
-    SELECT FROM {texts} t WHERE t.organization_id = :organization_id AND ({condition}) LIMIT {few}
-) AS matching
+_MATCHED_BY_MANY = """
+AND (SELECT count(*) FROM (SELECT FROM {texts} t
+                           WHERE t.organization_id = :organization_id AND ({condition})
+                           LIMIT {few}) AS matching) = {few}
 """
 # A distance is computed once, in the inner query.
 _EXACT = """
@@ -119,7 +119,7 @@ def near(
         "space": space,
         "corpus": corpus.vectors,
         "list_size": str(min(max(LEAST_LIST, LIST_TIMES * limit), LARGEST_LIST)),
-        "vector": Vector(list(vector)).to_text(),
+        "vector": _sent_as_bytes(session, vector),
     }
 
     def rows(statement: str, filtered: str = "") -> Sequence[Row[Any]]:
@@ -127,9 +127,18 @@ def near(
         return session.execute(text(statement.format(**names, filtered=filtered)), asked).all()
 
     found: Sequence[Row[Any]] = []
-    if rows(_IS_INDEXED) and (where is NOTHING or rows(_MATCHING)[0][0] == FEW):
+    if rows(_IS_INDEXED, _MATCHED_BY_MANY):
         found = rows(_BY_INDEX, _ASKED)
     # An index is left, whatever it has found, after `hnsw.max_scan_tuples`.
     if len(found) < limit:
         found = rows(_EXACT, _JOINED)
     return [Near(row.id, row.similarity) for row in found]
+
+
+def _sent_as_bytes(session: TenantSession, vector: Sequence[float]) -> Vector:
+    """`vector` for a statement; to write and read it as text takes longer than most searches."""
+    from pgvector.psycopg.vector import VectorBinaryDumper
+
+    driver: Any = session.connection().connection.driver_connection
+    driver.adapters.register_dumper(Vector, VectorBinaryDumper)
+    return Vector(list(vector))
