@@ -78,8 +78,8 @@ bench-mail: venv ## MAIL=FOLDER: reads every file in it as a mail; SHOW=1 prints
 bench-replies: venv ## what is found to have been said in mails, beside what people judged: REPLIES="FOLDER …"
 	@test -n "$(REPLIES)" || { echo 'Name folders of bench/replies.py: make bench-replies REPLIES="FOLDER …"'; exit 2; }
 	@$(PY) -m bench.replies $(REPLIES)
-bench-search: venv peer ## vectors at scale, beside SQL and langchain-postgres: recall, time; SCALE=0.1
-	@$(PY) -m bench.search --scale $(or $(SCALE),1)
+bench-search: venv peer ## vectors at scale, beside SQL and langchain-postgres; SCALE=0.1, GROWTH=1
+	@$(PY) -m $(if $(GROWTH),bench.search_growth,bench.search --scale $(or $(SCALE),1))
 
 # Making
 

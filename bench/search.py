@@ -112,7 +112,7 @@ def _recall(store: Store, indexed: int) -> dict[str, float]:
     return {"recall_min": round(worst, 4), "missing_rows": missing}
 
 
-def _drawn(store: Store, count: int) -> list[Question]:
+def drawn(store: Store, count: int) -> list[Question]:
     """Questions of tenants by their sizes."""
     tenants = random.choices(store.tenants, [len(each) for each in store.tenants], k=count)
     return [Question(each, random.choice(FILTERS), random.randrange(QUESTIONS)) for each in tenants]
@@ -120,7 +120,7 @@ def _drawn(store: Store, count: int) -> list[Question]:
 
 def _tune(langchain: Peer, store: Store) -> None:
     """Let it keep the fewest in view with which it finds enough."""
-    asked = _drawn(store, QUESTIONS_PER_ROUND)
+    asked = drawn(store, QUESTIONS_PER_ROUND)
     for size in LIST_SIZES:
         langchain.list_size = size
         found = statistics.mean(recall(each, langchain.ask(each)[0]) for each in asked)
@@ -133,7 +133,7 @@ def _timed(sides: Mapping[str, Side], store: Store, count: int) -> dict[str, lis
     """Milliseconds of each side for the same questions."""
     times = defaultdict(list)
     names = list(sides)
-    for question in _drawn(store, count):
+    for question in drawn(store, count):
         random.shuffle(names)
         for name in names:
             _, seconds = sides[name].ask(question)
@@ -141,12 +141,12 @@ def _timed(sides: Mapping[str, Side], store: Store, count: int) -> dict[str, lis
     return times
 
 
-def _p95(times: Sequence[float]) -> float:
+def p95(times: Sequence[float]) -> float:
     return statistics.quantiles(times, n=20, method="inclusive")[-1]
 
 
 def _ratio(rounds: Sequence[Mapping[str, Sequence[float]]], other: str) -> float:
-    return round(statistics.median(_p95(r["ours"]) / _p95(r[other]) for r in rounds), 3)
+    return round(statistics.median(p95(r["ours"]) / p95(r[other]) for r in rounds), 3)
 
 
 def _print_sizes(store: Store, indexes: Sequence[str]) -> None:
@@ -159,7 +159,7 @@ def _print_times(
 ) -> None:
     print("round " + "".join(f"{name + ' p50/p95':>20}" for name in rounds[0]) + "  ms")
     for number, times in enumerate(rounds):
-        row = [f"{statistics.median(each):.1f}/{_p95(each):.1f}" for each in times.values()]
+        row = [f"{statistics.median(each):.1f}/{p95(each):.1f}" for each in times.values()]
         print(f"{number:>5} " + "".join(f"{cell:>20}" for cell in row))
     medians = {name: statistics.median(times) for name, times in plain.items()}
     print(

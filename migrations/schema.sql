@@ -631,6 +631,17 @@ CREATE TABLE public.users (
 
 ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.vector_indexes (
+    organization_id uuid NOT NULL,
+    embedding_space_id uuid NOT NULL,
+    corpus text NOT NULL,
+    index_name text NOT NULL,
+    rows integer NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE ONLY public.vector_indexes FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.webhook_deliveries (
     organization_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -821,6 +832,9 @@ ALTER TABLE ONLY public.webhook_deliveries
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT users_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.vector_indexes
+    ADD CONSTRAINT vector_indexes_pkey PRIMARY KEY (organization_id, embedding_space_id, corpus);
 
 ALTER TABLE ONLY public.webhook_deliveries
     ADD CONSTRAINT webhook_deliveries_pkey PRIMARY KEY (organization_id, id);
@@ -1132,6 +1146,12 @@ ALTER TABLE ONLY public.staged_chunks
 ALTER TABLE ONLY public.suppressions
     ADD CONSTRAINT suppressions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
+ALTER TABLE ONLY public.vector_indexes
+    ADD CONSTRAINT vector_indexes_embedding_space_id_fkey FOREIGN KEY (embedding_space_id) REFERENCES public.embedding_spaces(id);
+
+ALTER TABLE ONLY public.vector_indexes
+    ADD CONSTRAINT vector_indexes_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
 ALTER TABLE ONLY public.webhook_deliveries
     ADD CONSTRAINT webhook_deliveries_organization_id_channel_id_fkey FOREIGN KEY (organization_id, channel_id) REFERENCES public.channels(organization_id, id);
 
@@ -1268,6 +1288,8 @@ CREATE POLICY owner ON public.suppressions TO app_owner USING (true) WITH CHECK 
 
 CREATE POLICY owner ON public.users TO app_owner USING (true) WITH CHECK (true);
 
+CREATE POLICY owner ON public.vector_indexes TO app_owner USING (true) WITH CHECK (true);
+
 CREATE POLICY owner ON public.webhook_deliveries TO app_owner USING (true) WITH CHECK (true);
 
 ALTER TABLE public.participants ENABLE ROW LEVEL SECURITY;
@@ -1350,9 +1372,13 @@ CREATE POLICY tenant ON public.staged_chunks TO app_rw USING ((organization_id =
 
 CREATE POLICY tenant ON public.suppressions TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
 
+CREATE POLICY tenant ON public.vector_indexes TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
+
 CREATE POLICY tenant ON public.webhook_deliveries TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
 
 ALTER TABLE public.users ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.vector_indexes ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.webhook_deliveries ENABLE ROW LEVEL SECURITY;
 
@@ -1471,6 +1497,9 @@ GRANT SELECT ON TABLE public.suppressions TO app_ro;
 
 GRANT SELECT ON TABLE public.users TO app_rw;
 GRANT SELECT ON TABLE public.users TO app_ro;
+
+GRANT SELECT ON TABLE public.vector_indexes TO app_rw;
+GRANT SELECT ON TABLE public.vector_indexes TO app_ro;
 
 GRANT SELECT,INSERT ON TABLE public.webhook_deliveries TO app_rw;
 GRANT SELECT ON TABLE public.webhook_deliveries TO app_ro;

@@ -91,6 +91,9 @@ def _http_check(properties: dict[str, Any]) -> Check:
 
 
 def _schedule_check(properties: dict[str, Any]) -> Check:
+    if "Input" in properties:  # which is sent instead of the event
+        return _action_faults
+
     def faults(event: Event) -> Iterator[str]:
         if (event.get("source"), event.get("detail-type")) != ("aws.events", "Scheduled Event"):
             yield "it is no scheduled event of EventBridge"

@@ -121,6 +121,7 @@ def test_an_empty_database_becomes_a_shop(cluster: postgres.Cluster, empty: str)
         first["user_id"],
     )
     assert sorted(found.scopes) == sorted(SCOPES)
+    assert invoke({"action": "vector_indexes"}) == {"made": [], "dropped": []}
     tenants = invoke({"action": "sample", "undo_seconds": 0, "debounce_seconds": 0})["tenants"]
     assert [tenant["slug"] for tenant in tenants] == ["hot-rod-an", "northwind-bicycles"]
     for tenant in tenants:
@@ -186,7 +187,11 @@ def test_what_stands_in_the_way_of_a_bootstrap_is_said(
             invoke(BOOTSTRAP)
 
 
-@pytest.mark.parametrize("event", [BOOTSTRAP, {"action": "sample"}], ids=["bootstrap", "sample"])
+@pytest.mark.parametrize(
+    "event",
+    [BOOTSTRAP, {"action": "sample"}, {"action": "vector_indexes"}],
+    ids=["bootstrap", "sample", "vector_indexes"],
+)
 def test_without_a_schema_it_says_what_to_do_first(empty: str, event: dict[str, Any]) -> None:
     invoke({"action": "roles"})
     with pytest.raises(Conflict, match=r'lacks the revision 0001; invoke with \{"action": "pre"\}'):
