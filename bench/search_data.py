@@ -59,11 +59,16 @@ class Passages:
     def tags_of_chunks(self) -> NDArray[np.int64]:
         return np.repeat(self.tags, CHUNKS_PER_DOCUMENT)[: len(self)]
 
-    def nearest(self, question: Vectors, limit: int, tags_below: int) -> list[UUID]:
-        """The `limit` nearest of those, by comparing all."""
+    def nearest(self, question: int, limit: int, tags_below: int) -> list[UUID]:
+        """The `limit` of those that are nearest to the question of that number."""
         rows = self.matching(tags_below)
-        best = rows[np.argsort(-(self.vectors[rows] @ question), kind="stable")[:limit]]
+        best = rows[np.argsort(-self.similarities[rows, question], kind="stable")[:limit]]
         return [self.ids[row] for row in best]
+
+    @functools.cached_property
+    def similarities(self) -> Vectors:
+        """All passages, as rows, compared with all questions."""
+        return self.vectors @ questions().T
 
 
 def sizes(chunks: int, tenants: int) -> list[int]:

@@ -46,7 +46,7 @@ class Question(NamedTuple):
     number: int
 
     def truth(self) -> list[UUID]:
-        return self.tenant.nearest(questions()[self.number], LIMIT, self.below or 100)
+        return self.tenant.nearest(self.number, LIMIT, self.below or 100)
 
 
 Answer = tuple[list[UUID], float]
