@@ -19,7 +19,7 @@ from countersign.models.vectors import STORED_DIMENSIONS
 from countersign.platform.db import Database, engine
 from countersign.platform.ids import new_id
 from local import postgres
-from migrations.vector_indexes import maintain
+from migrations.vector_indexes import Thresholds, maintain
 from tests import conftest
 from tests.conftest import TestDatabase
 
@@ -73,10 +73,12 @@ def filled(counts: Sequence[int]) -> Iterator[Store]:
             yield store
 
 
-def promote(store: Store) -> list[str]:
-    """What the migrations function does each night; returns the indexes that were made."""
+def promote(store: Store, scale: float = 1.0) -> list[str]:
+    """What the migrations function does each day; returns the indexes that were made."""
     owner = Database(engine(store.database.url("app_owner")))
-    made = maintain(owner)["made"]
+    usual = Thresholds()
+    scaled = Thresholds(round(usual.promote_above * scale), round(usual.demote_below * scale))
+    made = maintain(owner, scaled)["made"]
     owner.engine.dispose()
     return made
 

@@ -362,6 +362,17 @@ def test_where_a_scan_of_the_index_ends_too_soon_all_are_compared(
     assert found == world.nearest(large, 10, 12)
 
 
+def test_only_a_search_by_index_sets_up_its_transaction(world: World) -> None:
+    """On a connection that has not loaded pgvector yet, too."""
+    large, small = world.add(31), world.add(5)
+    world.run()
+    shown = text("SELECT current_setting('hnsw.iterative_scan', true)")
+    for tenant, expected in ((large, "relaxed_order"), (small, "off"), (large, "relaxed_order")):
+        with world.database.app_rw.tenant(tenant) as session:
+            near(session, CHUNKS, QUESTION, world.space, 5)
+            assert session.scalar(shown) == expected
+
+
 @pytest.mark.parametrize("where", [NOTHING, Filter(BELOW, {"most": 2_000})], ids=["all", "half"])
 def test_the_index_is_used_whatever_the_parameters_are(
     many: tuple[World, UUID], where: Filter, monkeypatch: pytest.MonkeyPatch

@@ -123,7 +123,7 @@ def near(
     }
 
     def rows(statement: str, filtered: str = "") -> Sequence[Row[Any]]:
-        filtered = "" if where is NOTHING else filtered.format(**names)
+        filtered = "" if where == NOTHING else filtered.format(**names)
         return session.execute(text(statement.format(**names, filtered=filtered)), asked).all()
 
     found: Sequence[Row[Any]] = []
