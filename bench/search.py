@@ -45,7 +45,7 @@ from bench.search_store import Store, filled, promote
 
 CHUNKS, TENANTS = 200_000, 100
 FILTERS = (None, 1, 10, 100)
-ROUNDS, QUESTIONS_PER_ROUND = 5, 120
+ROUNDS, QUESTIONS_PER_ROUND = 5, 200
 CHECKED, CHECKED_OF_INDEXED = 3, 100
 """Questions for the recall of each tenant and filter."""
 WITHOUT_INDEX = 8
@@ -131,7 +131,7 @@ def _tune(langchain: Peer, store: Store) -> None:
 
 def _timed(sides: Mapping[str, Side], store: Store, count: int) -> dict[str, list[float]]:
     """Milliseconds of each side for the same questions."""
-    times = defaultdict(list)
+    times: dict[str, list[float]] = {name: [] for name in sides}
     names = list(sides)
     for question in drawn(store, count):
         random.shuffle(names)
