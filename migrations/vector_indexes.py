@@ -18,7 +18,7 @@ from countersign.knowledge.passages import CHUNKS
 from countersign.platform.db import Database
 from countersign.platform.log import logger
 from countersign.retrieval.corpus import Corpus
-from countersign.retrieval.near import INDEXED, part
+from countersign.retrieval.near import INDEX, part
 from migrations.upgrade import alone
 
 CORPORA = (CHUNKS,)
@@ -151,8 +151,5 @@ def _make(connection: Connection, corpus: Corpus, name: str, owner: Owner) -> No
     logger.info("making an index of vectors", index=name, organization_id=owner.organization_id)
     rows = part(owner.organization_id, owner.space)
     connection.execute(
-        text(
-            f"CREATE INDEX CONCURRENTLY {name} ON {corpus.vectors}"
-            f" USING hnsw ({INDEXED}) WHERE {rows}"
-        )
+        text(f"CREATE INDEX CONCURRENTLY {name} ON {corpus.vectors} {INDEX} WHERE {rows}")
     )
