@@ -19,7 +19,7 @@ CODE := $(wildcard layers/shared functions migrations local tools tests bench)
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo down redrive sam-local test check format lint types imports templates events schema-check \
-  openapi-check layers-check build bench-coldstart bench-ingest bench-local bench-mail bench-replies bench-search deploy openapi schema locks clean venv aws sam peer
+  openapi-check layers-check build bench-coldstart bench-ingest bench-local bench-mail bench-replies bench-retrieval bench-search deploy openapi schema locks clean venv aws sam peer
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -78,6 +78,9 @@ bench-mail: venv ## MAIL=FOLDER: reads every file in it as a mail; SHOW=1 prints
 bench-replies: venv ## what is found to have been said in mails, beside what people judged: REPLIES="FOLDER …"
 	@test -n "$(REPLIES)" || { echo 'Name folders of bench/replies.py: make bench-replies REPLIES="FOLDER …"'; exit 2; }
 	@$(PY) -m bench.replies $(REPLIES)
+bench-retrieval: venv ## FAQ=FILE SEED=1: questions that find their documents, by vectors, words and both
+	@test -n "$(FAQ)" || { echo 'Name a file of questions: make bench-retrieval FAQ=FILE'; exit 2; }
+	@$(PY) -m bench.retrieval "$(FAQ)" --seed $(or $(SEED),1)
 bench-search: venv peer ## vectors at scale, beside SQL and langchain-postgres; SCALE=0.1, GROWTH=1
 	@$(PY) -m $(if $(GROWTH),bench.search_growth,bench.search --scale $(or $(SCALE),1))
 

@@ -15,7 +15,7 @@ from countersign.platform.errors import Invalid
 from countersign.platform.secrets import secret_json_versions
 
 ROLES = ("app_owner", "app_rw", "app_ro", "app_system")
-EXTENSIONS = ("vector", "citext")
+EXTENSIONS = ("vector", "citext", "btree_gin")
 
 
 def make_roles(master: Database, secret_ids: Mapping[str, str]) -> list[str]:

@@ -1,9 +1,11 @@
-"""Embedding spaces, the indexes of vectors in them, and what model calls cost."""
+"""Embedding spaces, the indexes of vectors in them, what model calls cost, and how texts are made
+searchable."""
 
 from __future__ import annotations
 
 from alembic import op
 
+from migrations import searching
 from migrations.tenancy import protect
 
 revision = "0003"
@@ -62,9 +64,11 @@ def upgrade() -> None:
     """)
     protect("vector_indexes", write="")
     protect("model_usage", write="INSERT")
+    searching.create_functions()
 
 
 def downgrade() -> None:
+    searching.drop_functions()
     op.execute("""
         ALTER TABLE organization_settings DROP embedding_space_id;
         DROP TABLE model_usage, vector_indexes, embedding_spaces;

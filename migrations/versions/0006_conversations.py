@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
+from migrations import searching
 from migrations.tenancy import protect
 
 revision = "0006"
@@ -104,6 +105,10 @@ def upgrade() -> None:
             author_user_id uuid,
             sent_at timestamptz NOT NULL,
             cancelled_at timestamptz,
+            language text NOT NULL DEFAULT 'english',
+            search tsvector NOT NULL GENERATED ALWAYS AS (
+                search_vector(language, coalesce(subject, ''), body_text)
+            ) STORED,
             metadata jsonb NOT NULL DEFAULT '{}' CHECK (is_small(metadata)),
             created_at timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (organization_id, id),
@@ -117,6 +122,19 @@ def upgrade() -> None:
         );
         CREATE INDEX ix_messages_conversation_id_sent_at
             ON messages (organization_id, conversation_id, sent_at, id);
+
+        CREATE TABLE message_embeddings (
+            organization_id uuid NOT NULL REFERENCES organizations (id),
+            embedding_space_id uuid NOT NULL REFERENCES embedding_spaces (id),
+            message_id uuid NOT NULL,
+            embedding vector(1536) NOT NULL,
+            PRIMARY KEY (organization_id, embedding_space_id, message_id),
+            FOREIGN KEY (organization_id, message_id)
+                REFERENCES messages (organization_id, id) ON DELETE CASCADE
+        );
+        ALTER TABLE message_embeddings ALTER COLUMN embedding SET STORAGE PLAIN;
+        CREATE INDEX ix_message_embeddings_message_id
+            ON message_embeddings (organization_id, message_id);
 
         ALTER TABLE conversations ADD CONSTRAINT fk_conversations_latest_message_id
             FOREIGN KEY (organization_id, latest_message_id)
@@ -177,15 +195,19 @@ def upgrade() -> None:
     protect("conversations", write="INSERT, UPDATE")
     protect("participants", write="INSERT")
     protect("messages", write="INSERT, UPDATE")
+    searching.index("messages")
+    protect("message_embeddings", write="INSERT, DELETE")
     protect("attachments", write="INSERT, UPDATE")
     protect("notifications", write="INSERT, UPDATE")
 
 
 def downgrade() -> None:
+    searching.drop("messages")
     op.execute("""
         ALTER TABLE deliveries DROP CONSTRAINT fk_deliveries_message_id;
         ALTER TABLE deliveries DROP CONSTRAINT fk_deliveries_conversation_id;
         ALTER TABLE conversations DROP CONSTRAINT fk_conversations_latest_inbound_message_id;
         ALTER TABLE conversations DROP CONSTRAINT fk_conversations_latest_message_id;
-        DROP TABLE notifications, attachments, messages, participants, conversations;
+        DROP TABLE notifications, attachments, message_embeddings, messages, participants,
+            conversations;
     """)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
+from migrations import searching
 from migrations.tenancy import protect
 
 revision = "0007"
@@ -97,7 +98,7 @@ def upgrade() -> None:
             hash text NOT NULL,
             language text NOT NULL DEFAULT 'english',
             search tsvector NOT NULL
-                GENERATED ALWAYS AS (to_tsvector('english'::regconfig, text)) STORED,
+                GENERATED ALWAYS AS (search_vector(language, heading, text)) STORED,
             created_at timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (organization_id, id),
             FOREIGN KEY (organization_id, document_id)
@@ -142,9 +143,11 @@ def upgrade() -> None:
     protect("chunks", write="INSERT, DELETE")
     protect("staged_chunks", write="INSERT, DELETE", analytics=False)
     protect("chunk_embeddings")
+    searching.index("chunks")
 
 
 def downgrade() -> None:
+    searching.drop("chunks")
     op.execute(
         "DROP TABLE chunk_embeddings, staged_chunks, chunks, document_versions, documents, datasets"
     )

@@ -69,8 +69,9 @@ def test_words_are_stemmed_once_as_the_texts_were(database: TestDatabase) -> Non
     with database.app_rw.tenant(tenant.organization_id) as session:
         space = space_of(session, encoder)
         vector = padded(encoder.embed(["hose"]).vectors[0])
-        found = hybrid.search(session, passages.CHUNKS, "universities", vector, space, 10)
-    assert [hit.lexical for hit in found].count(1.0) == 1
+        asked = hybrid.Question("universities", vector, space)
+        found = hybrid.search(session, passages.CHUNKS, asked, 10)
+    assert [hit.lexemes for hit in found.hits if hit.evidence] == [["univers"]]
 
 
 def test_another_tenant_finds_only_its_own(database: TestDatabase, tenant: Tenant) -> None:
@@ -81,7 +82,10 @@ def test_another_tenant_finds_only_its_own(database: TestDatabase, tenant: Tenan
 
 def test_vectors_of_another_space_are_not_compared(database: TestDatabase, tenant: Tenant) -> None:
     with database.app_rw.tenant(tenant.organization_id) as session:
-        assert passages.find(session, "hose", padded([1.0]), new_id(), 3) == []
+        asked = hybrid.Question("the hose", padded([1.0]), new_id())
+        (hit,) = hybrid.search(session, passages.CHUNKS, asked, 3).hits
+    assert hit.similarity is None
+    assert hit.lexemes == ["hose"]
 
 
 def test_words_decide_between_passages_that_are_equally_near(

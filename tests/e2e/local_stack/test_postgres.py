@@ -68,7 +68,7 @@ def test_data_and_password_come_back(folder: Path) -> None:
 
 def test_it_has_what_the_product_needs(folder: Path) -> None:
     with postgres.running(folder, fsync=False) as cluster:
-        for extension in ("vector", "citext"):
+        for extension in ("vector", "citext", "btree_gin"):
             value(cluster, f"create extension {extension}")
         vector = str(value(cluster, "select extversion from pg_extension where extname = 'vector'"))
         assert tuple(map(int, vector.split("."))) >= (0, 8, 4)

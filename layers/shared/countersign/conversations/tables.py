@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from sqlalchemy import Computed
+from sqlalchemy.dialects.postgresql import TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column
 
 from countersign.platform.columns import (
@@ -108,6 +110,12 @@ class Message(Tenant, Table):
     author_user_id: Mapped[UUID | None]
     sent_at: Mapped[datetime] = timestamp()
     cancelled_at: Mapped[datetime | None] = timestamp()
+    language: Mapped[str] = mapped_column(server_default="english")
+    search: Mapped[str] = mapped_column(
+        TSVECTOR,
+        Computed("search_vector(language, coalesce(subject, ''), body_text)"),
+        deferred=True,
+    )
     metadata_: Mapped[dict[str, Any]] = json("metadata", server_default="{}")
     created_at: Mapped[datetime] = created()
 

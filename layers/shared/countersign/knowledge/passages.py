@@ -13,6 +13,7 @@ from countersign.knowledge.tables import Chunk, Document
 from countersign.platform.db import TenantSession
 from countersign.retrieval import hybrid
 from countersign.retrieval.corpus import Corpus
+from countersign.retrieval.hybrid import Question
 
 CHUNKS = Corpus(texts="chunks", vectors="chunk_embeddings", owner="chunk_id")
 
@@ -35,7 +36,8 @@ def find(
     session: TenantSession, question: str, vector: Sequence[float], space: UUID, limit: int
 ) -> list[Passage]:
     """The passages that fit `question` and its `vector` best, best first."""
-    hits = hybrid.search(session, CHUNKS, question, vector, space, limit)
+    asked = Question(question, vector, space)
+    hits = hybrid.search(session, CHUNKS, asked, limit).hits
     rows = {row.chunk_id: row for row in session.execute(_described(session, hits))}
     return [
         Passage(**rows[hit.id]._mapping, score=round(hit.score, 6))

@@ -106,7 +106,7 @@ class Chunk(Tenant, Table):
     hash: Mapped[str]
     language: Mapped[str] = mapped_column(server_default="english")
     search: Mapped[str] = mapped_column(
-        TSVECTOR, Computed("to_tsvector('english'::regconfig, text)")
+        TSVECTOR, Computed("search_vector(language, heading, text)")
     )
     created_at: Mapped[datetime] = created()
 

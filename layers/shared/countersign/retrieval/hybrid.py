@@ -1,13 +1,13 @@
-"""Vectors and words together: exact cosine, and full text whose words are joined by OR.
+"""Vectors and words together: words add to a text's similarity what they tell, and no more.
 
-Full text that asks for every word of a question finds next to nothing, so any word counts here; and
-since a strong encoder ranks paraphrases better than words do, words add a little to a passage's
-similarity rather than compete with it.
+A strong encoder ranks paraphrases better than words do, and knows nothing of part numbers. So the
+words' evidence counts by its square: half of what was asked adds little, all of it outweighs any
+similarity. docs/adr/0014-words-count-by-what-they-tell.md
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,81 +15,97 @@ from pgvector import Vector
 from sqlalchemy import text
 
 from countersign.platform.db import TenantSession
-from countersign.retrieval.corpus import Corpus
+from countersign.retrieval import words
+from countersign.retrieval.corpus import NOTHING, Corpus, Filter
+from countersign.retrieval.near import near
+from countersign.retrieval.words import Term, Worded
 
-LEXICAL_WEIGHT = 0.15
+WORDS_WEIGHT = 0.8
+"""What full evidence adds to a similarity."""
 CANDIDATES = 50
+"""How many texts of each arm are weighed, where fewer are asked for."""
+
+_SIMILARITIES = """
+SELECT {owner} AS id, 1 - (embedding <=> CAST(:vector AS vector)) AS similarity
+FROM {vectors}
+WHERE organization_id = :organization_id AND embedding_space_id = :space
+    AND {owner} = ANY(CAST(:ids AS uuid[]))
+"""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: its words, their vector in a space, and the languages of the texts."""
+
+    words: str
+    vector: Sequence[float]
+    space: UUID
+    languages: Sequence[str] = ("english",)
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A found text; `lexical` is the rank of its words from 0 to 1."""
+    """A found text.
+
+    `score` is `similarity`, a cosine from -1 to 1, and what its words add to it: up to
+    `WORDS_WEIGHT`. A text that has no vector in the space has words alone. `evidence`, from 0 to 1,
+    is how much of the question its words say; `lexemes` are those.
+    """
 
     id: UUID
     score: float
-    lexical: float
+    similarity: float | None
+    evidence: float
+    lexemes: Sequence[str]
 
 
-# Both arms read the tenant's rows alone, by the index on (organization_id, embedding_space_id): an
-# exact scan, which is what a tenant of up to some ten thousand passages wants.
-# The words are stemmed once: to stem `univers` again would make it `univ`, which no text has.
-_SEARCH = """
-WITH asked AS (
-    SELECT CAST(replace(CAST(plainto_tsquery('english', :words) AS text), ' & ', ' | ') AS tsquery)
-           AS words
-),
-near AS (
-    SELECT {owner} AS id
-    FROM {vectors}
-    WHERE organization_id = :organization_id AND embedding_space_id = :space
-    ORDER BY embedding <=> CAST(:vector AS vector)
-    LIMIT :candidates
-),
-worded AS (
-    SELECT t.id
-    FROM {texts} t, asked
-    WHERE t.organization_id = :organization_id AND t.search @@ asked.words
-    ORDER BY ts_rank(t.search, asked.words, 1) DESC
-    LIMIT :candidates
-),
-scored AS (
-    SELECT t.id,
-           1 - (v.embedding <=> CAST(:vector AS vector)) AS similarity,
-           ts_rank(t.search, asked.words, 1) AS rank
-    FROM (SELECT id FROM near UNION SELECT id FROM worded) AS found
-    JOIN {texts} t ON t.organization_id = :organization_id AND t.id = found.id
-    JOIN {vectors} v ON v.organization_id = :organization_id
-        AND v.embedding_space_id = :space AND v.{owner} = found.id
-    CROSS JOIN asked
-)
-SELECT id,
-       similarity + :weight * coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS score,
-       coalesce(rank / nullif(max(rank) OVER (), 0), 0) AS lexical
-FROM scored
-ORDER BY score DESC, id
-LIMIT :limit
-"""
+@dataclass(frozen=True)
+class Found:
+    """The best texts, best first, and what the question asked for."""
+
+    hits: list[Hit]
+    terms: list[Term]
 
 
 def search(
     session: TenantSession,
     corpus: Corpus,
-    words: str,
-    vector: Sequence[float],
-    space: UUID,
+    question: Question,
     limit: int,
-) -> list[Hit]:
-    """The tenant's `limit` best texts for `words` and their `vector` in `space`, best first."""
+    where: Filter = NOTHING,
+    least: float = -1.0,
+) -> Found:
+    """The tenant's `limit` best texts for a question, none of a score below `least`."""
+    candidates = max(limit, CANDIDATES)
+    nearest = near(session, corpus, question.vector, question.space, candidates, where)
+    similar = {one.id: one.similarity for one in nearest}
+    terms = words.terms(session, corpus, question.words, question.languages)
+    worded = words.worded(session, corpus, terms, candidates, where, list(similar))
+    said = {one.id: one for one in worded}
+    similar |= _similarities(session, corpus, question, said.keys() - similar.keys())
+    hits = [_hit(id_, similar.get(id_), said.get(id_)) for id_ in similar.keys() | said.keys()]
+    hits.sort(key=lambda hit: (-hit.score, hit.id))
+    return Found([hit for hit in hits if hit.score >= least][:limit], terms)
+
+
+def _similarities(
+    session: TenantSession, corpus: Corpus, question: Question, ids: Collection[UUID]
+) -> dict[UUID, float]:
+    """How near texts are that words alone have found, where they have a vector."""
+    if not ids:
+        return {}
     rows = session.execute(
-        text(_SEARCH.format(texts=corpus.texts, vectors=corpus.vectors, owner=corpus.owner)),
+        text(_SIMILARITIES.format(vectors=corpus.vectors, owner=corpus.owner)),
         {
             "organization_id": session.organization_id,
-            "words": words,
-            "vector": Vector(list(vector)).to_text(),
-            "space": space,
-            "weight": LEXICAL_WEIGHT,
-            "candidates": CANDIDATES,
-            "limit": limit,
+            "space": question.space,
+            "vector": Vector(list(question.vector)).to_text(),
+            "ids": list(ids),
         },
     )
-    return [Hit(*row) for row in rows]
+    return {row.id: row.similarity for row in rows}
+
+
+def _hit(id_: UUID, similarity: float | None, said: Worded | None) -> Hit:
+    evidence, lexemes = (said.evidence, said.lexemes) if said else (0.0, [])
+    return Hit(id_, (similarity or 0.0) + WORDS_WEIGHT * evidence**2, similarity, evidence, lexemes)

@@ -1,0 +1,182 @@
+"""Full text that tells codes and names from words, and an index of it that tenants can use.
+
+A text's `search` column holds its words, stemmed by its language, with what each is as a weight:
+
+A  of the heading
+B  of the body, written as a name: with a capital letter inside a sentence
+C  a code: a run with a digit in it, in lower case, without what separates its pieces
+D  of the body
+
+`AB-1234`, `AB1234` and `ab 1234` all have the code `ab1234`. PostgreSQL's own parser makes `ab` and
+`-1234` of the first and `ab1234` of the second.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+from migrations.tenancy import TENANT
+
+LANGUAGES = (
+    "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "finnish", "french",
+    "german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian",
+    "nepali", "norwegian", "portuguese", "romanian", "russian", "serbian", "spanish", "swedish",
+    "tamil", "turkish", "yiddish",
+)  # fmt: skip
+"""What PostgreSQL 16 stems; a text of any other language is searched by its words as they are."""
+
+_SEPARATORS = "-_./:‐‑–"
+_MOST_CHARACTERS = 100_000
+"""How much of a text is searched: a tsvector holds less than a megabyte."""
+
+
+def create_functions() -> None:
+    """Make what `search` columns are made of, and what questions are read by."""
+    # The body of search_codes: each run with a digit is a code (`whole`); so may be a run and its
+    # neighbours, one space apart, of which some are letters alone (`joined`, opened by `letters`);
+    # and of a run, what lies between separators (`piece`). Both texts and questions have them all.
+    op.execute(f"""
+        CREATE FUNCTION search_language(language text) RETURNS regconfig
+        LANGUAGE sql IMMUTABLE PARALLEL SAFE
+        RETURN CASE WHEN language = ANY ('{{{",".join(LANGUAGES)}}}'::text[])
+            THEN language::regconfig ELSE 'simple'::regconfig END;
+
+        CREATE FUNCTION search_codes(words text)
+        RETURNS TABLE (code text, kind text, letters text)
+        LANGUAGE sql IMMUTABLE PARALLEL SAFE
+        BEGIN ATOMIC
+            WITH runs AS (
+                SELECT place, lower(found[1]) AS run, found[2] IN (' ', U&'\\00A0') AS joins,
+                       translate(lower(found[1]), '{_SEPARATORS}', '') AS bare
+                FROM regexp_matches(words, '([[:alnum:]]+(?:[{_SEPARATORS}][[:alnum:]]+)*)'
+                    '([^[:alnum:]]*)', 'g') WITH ORDINALITY AS matches (found, place)
+                WHERE words ~ '[0-9]'
+            ), short AS (
+                SELECT *, bare ~ '[0-9]' AS has_digit, bare !~ '[0-9]' AS is_word,
+                       length(bare) AS size
+                FROM runs WHERE length(bare) <= 40
+            ), neighbours AS (
+                SELECT *,
+                       lead(place) OVER near = place + 1 AS has_next,
+                       lead(bare) OVER near AS next, lead(has_digit) OVER near AS next_has_digit,
+                       lead(joins) OVER near AS next_joins, lead(size) OVER near AS next_size,
+                       lead(place, 2) OVER near = place + 2 AS has_third,
+                       lead(bare, 2) OVER near AS third,
+                       lead(has_digit, 2) OVER near AS third_has_digit,
+                       lead(size, 2) OVER near AS third_size
+                FROM short WINDOW near AS (ORDER BY place)
+            )
+            SELECT bare, 'whole', NULL FROM neighbours
+            WHERE has_digit AND bare !~ '^([0-9]{{1,4}}|[0-9]{{1,2}}[[:alpha:]]{{1,3}})$'
+            UNION
+            SELECT bare || next, 'joined', CASE WHEN is_word THEN bare END FROM neighbours
+            WHERE joins AND has_next AND (
+                is_word AND size <= 8 AND next_has_digit
+                OR has_digit AND (next_has_digit OR size >= 3 AND next_size = 1)
+            )
+            UNION
+            SELECT bare || next || third, 'joined', CASE WHEN is_word THEN bare END FROM neighbours
+            WHERE joins AND next_joins AND has_third AND (
+                is_word AND size <= 8 AND next_has_digit AND (third_has_digit OR third_size <= 2)
+                OR has_digit AND next_has_digit AND third_has_digit
+            )
+            UNION
+            SELECT piece, 'piece', NULL
+            FROM neighbours, regexp_split_to_table(run, '[{_SEPARATORS}]') AS piece
+            WHERE has_digit AND piece <> bare AND piece ~ '[0-9]';
+        END;
+
+        CREATE FUNCTION search_names(body text) RETURNS text
+        LANGUAGE sql IMMUTABLE PARALLEL SAFE
+        RETURN (
+            SELECT coalesce(string_agg(coalesce(found[1], found[2]), ' '), '')
+            FROM regexp_matches(body, '(?<=[[:lower:],;] )([[:upper:]][[:alnum:]]+)|'
+                '(\\m[[:alpha:]]*[[:lower:]][[:upper:]][[:alnum:]]*)', 'g') AS matches (found)
+        );
+
+        CREATE FUNCTION search_vector(language text, heading text, body text) RETURNS tsvector
+        LANGUAGE sql IMMUTABLE PARALLEL SAFE
+        BEGIN ATOMIC
+            SELECT setweight(to_tsvector(by, heading), 'A') || to_tsvector(by, read)
+                || setweight(to_tsvector(by, search_names(read)), 'B')
+                || coalesce((
+                    SELECT string_agg(DISTINCT code || '\\:1C', ' ')
+                    FROM search_codes(heading || E'\\n' || read)
+                )::tsvector, '')
+            FROM (SELECT search_language(language) AS by, left(body, {_MOST_CHARACTERS}) AS read);
+        END;
+
+        -- What a question asks for: by each language its words, and codes, which have none. What is
+        -- 'joined' counts only where some text has it; a stop word and a number are no code.
+        CREATE FUNCTION search_terms(languages text[], words text)
+        RETURNS TABLE (language text, lexeme text, kind text)
+        LANGUAGE sql IMMUTABLE PARALLEL SAFE
+        BEGIN ATOMIC
+            SELECT asked, stemmed.lexeme, 'word'
+            FROM unnest(languages) AS asked,
+                 unnest(to_tsvector(search_language(asked), words)) AS stemmed
+            UNION
+            SELECT NULL, code, kind FROM search_codes(words)
+            WHERE kind = 'whole' OR kind = 'joined' AND NOT EXISTS (
+                SELECT FROM unnest(languages) AS asked WHERE length(letters) > 1
+                    AND to_tsvector(search_language(asked), letters) = ''
+            );
+        END;
+
+        CREATE FUNCTION search_any(lexemes text[]) RETURNS tsquery
+        LANGUAGE sql IMMUTABLE PARALLEL SAFE
+        RETURN (
+            SELECT string_agg(
+                '''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''', ' | '
+            )::tsquery
+            FROM unnest(lexemes) AS lexeme
+        );
+    """)
+
+
+def index(table: str) -> None:
+    """Index the `search` column of `table`, and make the functions by which a tenant uses it.
+
+    The match of a tsvector is not leakproof, so under row-level security no index serves it; as
+    `app_owner`, whose policy is open, it does. They read the session's own tenant and no other.
+    Bitmap scans alone are left to choose from: a LIMIT tempts the planner to read all of a tenant.
+    """
+    # "Who asks" reads the setting itself, so that nobody can ask for another's.
+    mine = f"organization_id = {TENANT}"
+    limits = """
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+        SET enable_seqscan = off SET enable_indexscan = off SET enable_indexonlyscan = off
+    """
+    op.execute(f"""
+        CREATE INDEX ix_{table}_search ON {table} USING gin (organization_id, search);
+
+        CREATE FUNCTION {table}_frequencies(lexemes text[], most integer)
+        RETURNS TABLE (lexeme text, texts bigint) {limits} AS $$
+            SELECT asked, (SELECT count(*) FROM (
+                SELECT FROM public.{table}
+                WHERE {mine} AND search @@ public.search_any(ARRAY[asked])
+                LIMIT most
+            ) AS counted)
+            FROM unnest(lexemes) AS asked
+        $$;
+
+        CREATE FUNCTION {table}_with_any(lexemes text[]) RETURNS TABLE (id uuid) {limits} AS $$
+            SELECT id FROM public.{table} WHERE {mine} AND search @@ public.search_any(lexemes)
+        $$;
+    """)
+    for function in (f"{table}_frequencies", f"{table}_with_any"):
+        op.execute(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC")
+        op.execute(f"GRANT EXECUTE ON FUNCTION {function} TO app_rw")
+
+
+def drop(table: str) -> None:
+    """Undo `index`, before the table goes."""
+    op.execute(f"DROP FUNCTION {table}_with_any, {table}_frequencies")
+
+
+def drop_functions() -> None:
+    """Undo `create_functions`."""
+    op.execute("""
+        DROP FUNCTION search_any, search_terms, search_vector, search_names, search_codes,
+            search_language
+    """)
