@@ -38,6 +38,7 @@ FIRST_EVENTS = {
     "ingest": "sms",
     "drafts": "request",
     "approvals": "feed",
+    "search": "documents",
     "outbound": "delivery",
     "attachments": "media",
     "index": "page",

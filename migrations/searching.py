@@ -123,11 +123,13 @@ def create_functions() -> None:
             );
         END;
 
-        CREATE FUNCTION search_any(lexemes text[]) RETURNS tsquery
+        -- `places` are weights; a text that has a lexeme with others alone is not matched.
+        CREATE FUNCTION search_any(lexemes text[], places text DEFAULT '') RETURNS tsquery
         LANGUAGE sql IMMUTABLE PARALLEL SAFE
         RETURN (
             SELECT string_agg(
-                '''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''') || '''', ' | '
+                '''' || replace(replace(lexeme, '\\', '\\\\'), '''', '''''')
+                || ''':' || places, ' | '
             )::tsquery
             FROM unnest(lexemes) AS lexeme
         );

@@ -200,12 +200,14 @@ def add_tenant(
     return Tenant(organization_id, user_id, channel_id, key, principal)
 
 
-def add_knowledge(database: TestDatabase, tenant: Tenant, texts: Sequence[str]) -> None:
+def add_knowledge(
+    database: TestDatabase, tenant: Tenant, texts: Sequence[str], slug: str = "faq"
+) -> None:
     """One document of one chunk for each text, embedded by `HashingEncoder`."""
     encoder = HashingEncoder()
     with database.app_rw.tenant(tenant.organization_id) as session:
         own = {"organization_id": tenant.organization_id}
-        dataset = Dataset(**own, id=new_id(), slug="faq", name="FAQ")
+        dataset = Dataset(**own, id=new_id(), slug=slug, name=slug)
         space = space_of(session, encoder)
         session.add(dataset)
         for number, text in enumerate(texts):

@@ -36,7 +36,7 @@ def find(
     vector = padded(encoder.embed([question]).vectors[0])
     with database.app_rw.tenant(tenant.organization_id) as session:
         space = space_of(session, encoder)
-        return passages.find(session, question, vector, space, limit)
+        return passages.find(session, question, passages.Embedded(vector, space), limit)
 
 
 @pytest.mark.parametrize(

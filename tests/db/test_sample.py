@@ -238,7 +238,7 @@ def test_an_article_is_found_by_its_vectors(means: sample.Means) -> None:
     with means.rw.tenant(UUID(tenant["organization_id"])) as session:
         space = space_of(session, encoder)
         vector = padded(encoder.embed([question]).vectors[0])
-        found = passages.find(session, question, vector, space, 3)
+        found = passages.find(session, question, passages.Embedded(vector, space), 3)
     assert "Thread chart for AN fittings" in {passage.title for passage in found}
 
 

@@ -27,6 +27,7 @@ from countersign.conversations.tables import Attachment, Message
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.identity.tables import Organization
 from countersign.knowledge.tables import Chunk, Document
+from countersign.models.tables import ModelUsage
 from countersign.platform.db import Database, engine
 from countersign.platform.tables import AuditCheckpoint, JobRun, OutboxRow
 from local import mails, postgres
@@ -104,6 +105,21 @@ def accepted_by_twilio(world: World, answer: Any) -> None:
     (queued,) = world.outside.queued["inbound"]
     assert queued["organization_id"] == str(events.ORGANIZATION)
     assert queued["correlation_id"] == "JKJaXmPLvHcESHA="
+
+
+def found_document(world: World, answer: Any) -> None:
+    results = json.loads(answer["body"])
+    assert answer["statusCode"] == 200
+    (found,) = results["items"]
+    assert (found["text"], found["document"]["title"]) == (events.ARTICLE, "Article 0")
+    assert [4, 12] in found["highlights"]
+    assert {"an6", "fuel"} <= set(found["lexemes"])
+    assert world.rows(ModelUsage, ModelUsage.kind == "embedding")
+
+
+def found_message(world: World, answer: Any) -> None:
+    texts = [found["text"] for found in json.loads(answer["body"])["items"]]
+    assert "Which AN size fits a 3/8 inch fuel line?" in texts
 
 
 def refused(status: int, code: str) -> Callable[[World, Any], None]:
@@ -385,6 +401,11 @@ EXPECTED: dict[str, dict[str, Callable[[World, Any], None]]] = {
         "undo": undone,
         "missing-key": refused(401, "unauthenticated"),
         "openapi": described,
+    },
+    "search": {
+        "documents": found_document,
+        "messages": found_message,
+        "wrong-filter": refused(422, "invalid"),
     },
     "migrations": {"pre": upgraded, "post": upgraded, "bootstrap": founded, "sample": sampled},
 }

@@ -26,6 +26,7 @@ from countersign.platform.ids import new_id
 from countersign.platform.tables import AuditEvent
 from functions.approvals import app as approvals
 from functions.knowledge import app as knowledge
+from functions.search import app as search
 from tests.conftest import TestDatabase
 from tests.world import HashingEncoder, Path, Tenant
 
@@ -141,7 +142,9 @@ class Api:
 
 def send(made: dict[str, Any]) -> Answer:
     """Hand an event to the function whose route it is, through JSON as Lambda would."""
-    app = knowledge if _OF_KNOWLEDGE.match(made["rawPath"]) else approvals
+    path = made["rawPath"]
+    of_knowledge = knowledge if _OF_KNOWLEDGE.match(path) else approvals
+    app = search if path == "/v1/search" else of_knowledge
     answer = json.loads(json.dumps(app.lambda_handler(json.loads(json.dumps(made)), None)))
     return Answer(answer["statusCode"], answer.get("headers", {}), answer.get("body", ""))
 

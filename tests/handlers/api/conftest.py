@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from countersign.identity.access import Access
+from countersign.knowledge.searching import Embedder
 from countersign.platform import storage
 from functions.approvals import app as approvals
 from functions.knowledge import app as knowledge
+from functions.search import app as search
 from tests import world
 from tests.conftest import TestDatabase
 from tests.handlers.api.client import Api, Story
@@ -28,6 +30,9 @@ def access(
     for app, bucket in ((approvals, "messages"), (knowledge, "documents")):
         access = Access(database.app_rw, world.outbox(database), bucket)
         monkeypatch.setattr(app, "_access", lambda access=access: access)
+    embedder = Embedder(database.app_rw, world.HashingEncoder(), world.MODEL_SETTINGS)
+    searching = Access(database.app_rw, prepare=embedder.prepare)
+    monkeypatch.setattr(search, "_access", lambda: searching)
 
 
 @pytest.fixture

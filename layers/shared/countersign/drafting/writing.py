@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from countersign.drafting.prompts import REPLY, prompt
 from countersign.drafting.requests import Job
 from countersign.knowledge import passages
-from countersign.knowledge.passages import Passage
+from countersign.knowledge.passages import Embedded, Passage
 from countersign.models import ChatModel, EmbeddingModel, ModelSettings, tokens
 from countersign.models.errors import ModelError, ModelMalformed
 from countersign.models.spaces import space_of
@@ -76,6 +76,8 @@ class Written:
     error: ModelError | None
     model_key: str
     usage: tuple[Usage, ...]
+    embedded: Embedded | None = None
+    """The vector of the message that it answers, where it was asked for."""
 
 
 class Writer:
@@ -104,7 +106,19 @@ class Writer:
         except ModelError as error:
             return self._failed(error, self._embedding_usage(error.input_tokens))
         used = self._embedding_usage(embedded.input_tokens)
-        found = self._retrieve(job.request.organization_id, question, embedded.vectors[0])
+        asked = self._placed(job.request.organization_id, embedded.vectors[0])
+        written = self._answered(job, self._retrieve(job, question, asked), used)
+        return replace(written, embedded=asked)
+
+    def _placed(self, organization_id: UUID, vector: Sequence[float]) -> Embedded:
+        with self._database.tenant(organization_id) as session:
+            return Embedded(padded(vector), space_of(session, self._embedding))
+
+    def _retrieve(self, job: Job, question: str, asked: Embedded) -> list[Passage]:
+        with self._database.tenant(job.request.organization_id) as session:
+            return passages.find(session, question, asked, SOURCES)
+
+    def _answered(self, job: Job, found: list[Passage], used: Usage) -> Written:
         if not found:
             return self._nothing("no_sources", (used,))
         try:
@@ -119,13 +133,6 @@ class Writer:
             return self._failed(error, used, spent)
         usage = (used, self._chat_usage(answer.input_tokens, answer.output_tokens))
         return self._checked(answer.text, found, job.most_characters, usage)
-
-    def _retrieve(
-        self, organization_id: UUID, question: str, vector: Sequence[float]
-    ) -> list[Passage]:
-        with self._database.tenant(organization_id) as session:
-            space = space_of(session, self._embedding)
-            return passages.find(session, question, padded(vector), space, SOURCES)
 
     def _checked(
         self, text: str, found: list[Passage], most_characters: int, usage: tuple[Usage, ...]

@@ -7,8 +7,8 @@ tenant's transaction; writing opens one that publishes what it promised, once it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -34,6 +34,8 @@ class Call:
     now: datetime
     files_bucket: str
     """Where files lie: those of messages, or of documents."""
+    prepared: Any
+    """What `Access.prepare` has made of the arguments."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,11 @@ class Access:
     """Answers the requests of an HTTP API."""
 
     database: Database
-    outbox: Outbox
-    files_bucket: str
+    outbox: Outbox | None = None
+    """None where all operations only read."""
+    files_bucket: str = ""
+    prepare: Callable[[Principal, dict[str, Any]], Any] | None = None
+    """What is done with a request before its transaction begins, since it calls somebody."""
 
     def answer(self, declared: Iterable[Operation], event: Event) -> http.Response:
         """The answer to a request of one of the operations that are declared.
@@ -54,7 +59,7 @@ class Access:
         request = event["requestContext"]["http"]
         operation, path = operations.find(declared, request["method"], event["rawPath"])
         if operation.scope is None:
-            return http.success("GET", _text(operation.run()))
+            return http.success(operation.makes, _text(operation.run()))
         with _answering():
             principal = self._authenticate(event)
             logger.info(
@@ -64,14 +69,18 @@ class Access:
             )
             principal.require(cast(Scope, operation.scope))
             given = operations.arguments(operation, event, path)
-            if operation.method == "GET":
-                with self.database.tenant(principal.organization_id) as session:
-                    return _run(operation, self._call(session, principal), given)
-            with self.outbox.transaction(principal.organization_id) as session:
-                return _once(operation, self._call(session, principal), given, event)
+            prepared = self.prepare(principal, given) if self.prepare else None
+            with self._transaction(operation, principal) as session:
+                call = Call(session, principal, clock.now(), self.files_bucket, prepared)
+                return _once(operation, call, given, event)
 
-    def _call(self, session: TenantSession, principal: Principal) -> Call:
-        return Call(session, principal, clock.now(), self.files_bucket)
+    def _transaction(
+        self, operation: Operation, principal: Principal
+    ) -> AbstractContextManager[TenantSession]:
+        if operation.only_reads:
+            return self.database.tenant(principal.organization_id)
+        assert self.outbox is not None
+        return self.outbox.transaction(principal.organization_id)
 
     def _authenticate(self, event: Event) -> Principal:
         with self.database.system() as session:
@@ -82,7 +91,7 @@ class Access:
 def _once(operation: Operation, call: Call, given: dict[str, Any], event: Event) -> http.Response:
     """Run the operation, unless the same request with its Idempotency-Key has been answered."""
     key = operations.header(event, "idempotency-key")
-    if operation.method != "POST" or key is None:
+    if not operation.makes or key is None:
         return _run(operation, call, given)
     idempotency.check(key)
     mine = call.session, call.principal.api_key_id, key
@@ -102,7 +111,7 @@ def _fingerprint(event: Event) -> bytes:
 
 
 def _run(operation: Operation, call: Call, given: dict[str, Any]) -> http.Response:
-    return http.success(operation.method, _text(operation.run(call, **given)))
+    return http.success(operation.makes, _text(operation.run(call, **given)))
 
 
 def _text(answer: Any) -> str | None:

@@ -31,6 +31,7 @@ Scope = Literal[
     "drafts:approve",
     "knowledge:read",
     "knowledge:write",
+    "search:read",
     "suppressions:read",
     "suppressions:write",
 ]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
@@ -13,9 +12,17 @@ from countersign.knowledge.tables import Chunk, Document
 from countersign.platform.db import TenantSession
 from countersign.retrieval import hybrid
 from countersign.retrieval.corpus import Corpus
-from countersign.retrieval.hybrid import Question
+from countersign.retrieval.hybrid import Hit, Question
 
 CHUNKS = Corpus(texts="chunks", vectors="chunk_embeddings", owner="chunk_id")
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A text's vector, and the space that it is in."""
+
+    vector: Sequence[float]
+    space: UUID
 
 
 @dataclass(frozen=True)
@@ -27,33 +34,41 @@ class Passage:
     document_version: int
     title: str
     source_url: str | None
+    heading: str
+    language: str
     start: int
     text: str
-    score: float
+    hit: Hit
+
+    @property
+    def score(self) -> float:
+        """How well it fits, to be compared with others of the same question."""
+        return round(self.hit.score, 6)
 
 
-def find(
-    session: TenantSession, question: str, vector: Sequence[float], space: UUID, limit: int
-) -> list[Passage]:
-    """The passages that fit `question` and its `vector` best, best first."""
-    asked = Question(question, vector, space)
-    hits = hybrid.search(session, CHUNKS, asked, limit).hits
-    rows = {row.chunk_id: row for row in session.execute(_described(session, hits))}
-    return [
-        Passage(**rows[hit.id]._mapping, score=round(hit.score, 6))
-        for hit in hits
-        if hit.id in rows
-    ]
+def find(session: TenantSession, question: str, embedded: Embedded, limit: int) -> list[Passage]:
+    """The passages that fit a question best, best first."""
+    asked = Question(question, embedded.vector, embedded.space, languages(session))
+    return described(session, hybrid.search(session, CHUNKS, asked, limit).hits)
 
 
-def _described(session: TenantSession, hits: Iterable[hybrid.Hit]) -> Any:
-    return (
+def languages(session: TenantSession) -> list[str]:
+    """What the organization's documents are written in."""
+    own = Document.organization_id == session.organization_id
+    return list(session.scalars(select(Document.language).where(own).distinct()))
+
+
+def described(session: TenantSession, hits: Sequence[Hit]) -> list[Passage]:
+    """The found chunks, in the same order."""
+    query = (
         select(
             Chunk.id.label("chunk_id"),
             Document.id.label("document_id"),
             Document.version.label("document_version"),
             Document.title,
             Document.source_url,
+            Chunk.heading,
+            Chunk.language,
             Chunk.start_offset.label("start"),
             Chunk.text,
         )
@@ -65,3 +80,5 @@ def _described(session: TenantSession, hits: Iterable[hybrid.Hit]) -> Any:
         .where(Chunk.organization_id == session.organization_id)
         .where(Chunk.id.in_([hit.id for hit in hits]))
     )
+    rows = {row.chunk_id: row for row in session.execute(query)}
+    return [Passage(**rows[hit.id]._mapping, hit=hit) for hit in hits if hit.id in rows]

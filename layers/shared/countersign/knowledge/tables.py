@@ -139,3 +139,14 @@ class ChunkEmbedding(Table):
     embedding_space_id: Mapped[UUID] = mapped_column(primary_key=True)
     chunk_id: Mapped[UUID] = mapped_column(primary_key=True)
     embedding: Mapped[list[float]] = mapped_column(Vector(STORED_DIMENSIONS))
+
+
+class MessageEmbedding(Table):
+    """A message's vector in one embedding space."""
+
+    __tablename__ = "message_embeddings"
+
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    embedding_space_id: Mapped[UUID] = mapped_column(primary_key=True)
+    message_id: Mapped[UUID] = mapped_column(primary_key=True)
+    embedding: Mapped[list[float]] = mapped_column(Vector(STORED_DIMENSIONS))

@@ -75,6 +75,12 @@ class TooLarge(CountersignError):
     code = "too-large"
 
 
+class Exhausted(CountersignError):
+    """As much as is allowed for a day has been used."""
+
+    code = "exhausted"
+
+
 class Unavailable(CountersignError):
     """Something this depends on does not answer; try again."""
 

@@ -25,6 +25,7 @@ STATUS: dict[type[errors.CountersignError], int] = {
     errors.Stale: 409,
     errors.TooLarge: 413,
     errors.UnsupportedMediaType: 415,
+    errors.Exhausted: 429,
     errors.Unavailable: 503,
 }
 
@@ -68,16 +69,16 @@ def response(status: int, body: Any, content_type: str = "application/json") -> 
     return {"statusCode": status, "headers": {"content-type": content_type}, "body": text}
 
 
-def success_status(method: str, has_body: bool) -> int:
-    """The status of an operation that worked: a POST makes something, which its answer shows."""
+def success_status(makes: bool, has_body: bool) -> int:
+    """The status of an operation that worked; what it `makes`, its answer shows."""
     if not has_body:
         return 204
-    return 201 if method == "POST" else 200
+    return 201 if makes else 200
 
 
-def success(method: str, body: str | None) -> Response:
+def success(makes: bool, body: str | None) -> Response:
     """The answer of an operation that worked; `body` is JSON text."""
-    status = success_status(method, body is not None)
+    status = success_status(makes, body is not None)
     return {"statusCode": status} if body is None else response(status, body)
 
 

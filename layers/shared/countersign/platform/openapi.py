@@ -136,7 +136,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
     ]
     if query := operation.parameter_of(Query):
         parameters += _query_parameters(query[1])
-    if operation.method == "POST":
+    if operation.makes:
         parameters.append(
             {
                 "name": "Idempotency-Key",
@@ -177,12 +177,12 @@ def _present(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _responses(operation: Operation, models: dict[type[BaseModel], Any]) -> dict[str, Any]:
     answer = models.get(operation.hints["return"])
-    status = http.success_status(operation.method, answer is not None)
+    status = http.success_status(operation.makes, answer is not None)
     done: dict[str, Any] = {"description": "Done."}
     if answer is not None:
         done["description"] = inspect.getdoc(operation.hints["return"])
         done["content"] = {"application/json": {"schema": answer}}
-    if operation.method == "POST":
+    if operation.makes:
         done["headers"] = {"Idempotent-Replayed": _REPLAYED}
     refused = {
         str(status): {"$ref": _RESPONSES + _name(kinds)}
@@ -215,7 +215,7 @@ def _errors(operation: Operation) -> dict[int, list[type[errors.CountersignError
         kinds.append(errors.Invalid)
     if operation.parameter_of(Body):
         kinds += [errors.TooLarge, errors.UnsupportedMediaType]
-    if operation.method == "POST":
+    if operation.makes:
         kinds.append(idempotency.KeyReused)
     by_status: dict[int, list[type[errors.CountersignError]]] = defaultdict(list)
     for kind in dict.fromkeys(kinds):

@@ -52,6 +52,13 @@ class Operation:
     """What it may raise beyond what any operation may."""
     tag: str
     run: Callable[..., BaseModel | None]
+    only_reads: bool
+    """Whether it changes nothing: a GET, or a POST whose question is too long for an address."""
+
+    @property
+    def makes(self) -> bool:
+        """Whether what it answers is new."""
+        return self.method == "POST" and not self.only_reads
 
     @functools.cached_property
     def hints(self) -> dict[str, Any]:
@@ -86,12 +93,19 @@ class Operations:
         self._declared: list[Operation] = []
 
     def add(
-        self, method: Method, path: str, scope: str | None, *errors: type[CountersignError]
+        self,
+        method: Method,
+        path: str,
+        scope: str | None,
+        *errors: type[CountersignError],
+        only_reads: bool = False,
     ) -> Callable[[Function], Function]:
         """Declare the decorated function as an operation."""
+        reads = only_reads or method == "GET"
 
         def declare(function: Function) -> Function:
-            self._declared.append(Operation(method, path, scope, errors, self._tag, function))
+            declared = Operation(method, path, scope, errors, self._tag, function, reads)
+            self._declared.append(declared)
             return function
 
         return declare

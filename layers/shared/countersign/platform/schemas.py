@@ -20,12 +20,16 @@ from pydantic import (
 
 MAX_TEXT_CHARACTERS = 16_000
 MAX_NOTES_CHARACTERS = 2_000
+MAX_QUESTION_CHARACTERS = 4_000
 MAX_FAULTS = 20
 """How many faults of one request or event are told of."""
 
 # Postgres stores no NUL, and a phone shows no control character but tab and line ends.
 _WRITABLE = r"[^\x00-\x08\x0b\x0c\x0e-\x1f]"
 _VISIBLE = r"[^\s\x00-\x08\x0b\x0c\x0e-\x1f]"
+
+WRITABLE = rf"^{_WRITABLE}*$"
+"""The pattern of a text, blank or not."""
 
 
 def _utc(moment: datetime) -> datetime:
@@ -46,11 +50,23 @@ Text = Annotated[
 ]
 """A message of ours."""
 
+Question = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=MAX_QUESTION_CHARACTERS,
+        pattern=rf"^{_WRITABLE}*{_VISIBLE}{_WRITABLE}*$",
+        description="A question, or some words. Codes are found however they are written: "
+        "`AB-1234`, `AB1234` and `ab 1234` are the same.",
+    ),
+]
+"""What is looked for."""
+
 Notes = Annotated[
     str,
     Field(
         max_length=MAX_NOTES_CHARACTERS,
-        pattern=rf"^{_WRITABLE}*$",
+        pattern=WRITABLE,
         description="For colleagues and for the record; the customer never sees it.",
     ),
 ]

@@ -20,7 +20,7 @@ from countersign.retrieval.corpus import NOTHING, Corpus, Filter
 from countersign.retrieval.near import near
 from countersign.retrieval.words import Term, Worded
 
-WORDS_WEIGHT = 0.8
+WORDS_WEIGHT = 0.5
 """What full evidence adds to a similarity."""
 CANDIDATES = 50
 """How many texts of each arm are weighed, where fewer are asked for."""

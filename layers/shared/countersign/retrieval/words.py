@@ -18,10 +18,10 @@ from sqlalchemy import text
 from countersign.platform.db import TenantSession
 from countersign.retrieval.corpus import NOTHING, Corpus, Filter
 
-CODE_WEIGHT = 16.0
+CODE_WEIGHT = 32.0
 """How many words, each as rare as it is, a code outweighs."""
-PLACES = [0.2, 1.0, 0.7, 1.0]
-"""What a word counts in a body (D), as a code (C), as a name (B) and in a heading (A)."""
+NAME, BODY = 0.7, 0.2
+"""What a word counts that a text has as a name, or in its body; a code, or in a heading: 1."""
 COMMON = 10_000
 """From so many texts on, nobody counts how many have a word."""
 MOST_TEXTS = 2_000
@@ -37,11 +37,12 @@ SELECT NULL, (SELECT count(*) FROM (
     SELECT FROM {texts} WHERE organization_id = :organization_id LIMIT :most
 ) AS counted)
 """
-# For a single word, ts_rank is the weight of the best place that has it and a little for each
-# other, over the sum of 1/n². ts_filter reads a long tsvector once, not once for each term.
+# Weights say where a word stands: migrations/searching.py. ts_filter reads a long tsvector once, not
+# once for each term.
 _EVIDENCE = """
 WITH terms AS MATERIALIZED (
-    SELECT language, lexeme, share, search_any(ARRAY[lexeme]) AS query
+    SELECT language, lexeme, share, search_any(ARRAY[lexeme]) AS anywhere,
+           search_any(ARRAY[lexeme], 'AC') AS foremost, search_any(ARRAY[lexeme], 'B') AS as_name
     FROM unnest(
         CAST(:languages AS text[]), CAST(:lexemes AS text[]), CAST(:shares AS float8[])
     ) AS given (language, lexeme, share)
@@ -55,10 +56,10 @@ WITH terms AS MATERIALIZED (
     )
 )
 SELECT found.id,
-       sum(share * least(1, pi() ^ 2 / 6 * ts_rank(CAST(:places AS real[]), search, query)))
-           AS evidence,
+       sum(share * CASE WHEN search @@ foremost THEN 1 WHEN search @@ as_name THEN :name
+           ELSE :body END) AS evidence,
        array_agg(lexeme) AS lexemes
-FROM found JOIN terms ON terms.language = found.language AND found.search @@ query
+FROM found JOIN terms ON terms.language = found.language AND search @@ anywhere
 GROUP BY found.id
 ORDER BY found.id = ANY(CAST(:ids AS uuid[])) DESC, evidence DESC, found.id
 LIMIT :limit
@@ -175,7 +176,8 @@ def worded(
             "lexemes": [term.lexeme for term in asked],
             "shares": [term.share for term in asked],
             "rarest": _rarest(asked),
-            "places": PLACES,
+            "name": NAME,
+            "body": BODY,
             "ids": list(ids),
             "limit": limit + len(ids),
         },

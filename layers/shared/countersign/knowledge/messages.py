@@ -1,0 +1,62 @@
+"""Messages as texts to be searched: what customers asked and what was answered before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from countersign.conversations.tables import Message
+from countersign.knowledge.passages import Embedded
+from countersign.knowledge.tables import MessageEmbedding
+from countersign.platform.db import TenantSession
+from countersign.retrieval.corpus import Corpus
+from countersign.retrieval.hybrid import Hit
+
+MESSAGES = Corpus(texts="messages", vectors="message_embeddings", owner="message_id")
+
+
+@dataclass(frozen=True)
+class FoundMessage:
+    """A message, with what was found of it."""
+
+    message_id: UUID
+    conversation_id: UUID
+    direction: str
+    sent_at: datetime
+    language: str
+    text: str
+    hit: Hit
+
+
+def keep(session: TenantSession, message_id: UUID, embedded: Embedded) -> None:
+    """Keep a message's vector; the one that is there stays."""
+    new = insert(MessageEmbedding).values(
+        organization_id=session.organization_id,
+        embedding_space_id=embedded.space,
+        message_id=message_id,
+        embedding=list(embedded.vector),
+    )
+    session.execute(new.on_conflict_do_nothing())
+
+
+def described(session: TenantSession, hits: Sequence[Hit]) -> list[FoundMessage]:
+    """The found messages, in the same order."""
+    query = (
+        select(
+            Message.id.label("message_id"),
+            Message.conversation_id,
+            Message.direction,
+            Message.sent_at,
+            Message.language,
+            Message.body_text.label("text"),
+        )
+        .where(Message.organization_id == session.organization_id)
+        .where(Message.id.in_([hit.id for hit in hits]))
+    )
+    rows = {row.message_id: row for row in session.execute(query)}
+    return [FoundMessage(**rows[hit.id]._mapping, hit=hit) for hit in hits if hit.id in rows]
