@@ -1,8 +1,35 @@
 -- What the revisions make of an empty database. Written by `make schema`.
 
+CREATE EXTENSION IF NOT EXISTS btree_gin WITH SCHEMA public;
+
 CREATE EXTENSION IF NOT EXISTS citext WITH SCHEMA public;
 
 CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public;
+
+CREATE FUNCTION public.chunks_frequencies(lexemes text[], most integer) RETURNS TABLE(lexeme text, texts bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_indexscan TO 'off'
+    SET enable_indexonlyscan TO 'off'
+    AS $$
+            SELECT asked, (SELECT count(*) FROM (
+                SELECT FROM public.chunks
+                WHERE organization_id = nullif(current_setting('app.organization_id', true), '')::uuid AND search @@ public.search_any(ARRAY[asked])
+                LIMIT most
+            ) AS counted)
+            FROM unnest(lexemes) AS asked
+        $$;
+
+CREATE FUNCTION public.chunks_with_any(lexemes text[]) RETURNS TABLE(id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_indexscan TO 'off'
+    SET enable_indexonlyscan TO 'off'
+    AS $$
+            SELECT id FROM public.chunks WHERE organization_id = nullif(current_setting('app.organization_id', true), '')::uuid AND search @@ public.search_any(lexemes)
+        $$;
 
 CREATE FUNCTION public.find_api_key(key_id uuid) RETURNS TABLE(organization_id uuid, user_id uuid, secret_hash bytea, scopes text[], expires_at timestamp with time zone, revoked_at timestamp with time zone, membership_ended_at timestamp with time zone)
     LANGUAGE sql STABLE SECURITY DEFINER
@@ -31,12 +58,151 @@ CREATE FUNCTION public.is_small(value jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     RETURN (octet_length((value)::text) <= 65536);
 
+CREATE FUNCTION public.messages_frequencies(lexemes text[], most integer) RETURNS TABLE(lexeme text, texts bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_indexscan TO 'off'
+    SET enable_indexonlyscan TO 'off'
+    AS $$
+            SELECT asked, (SELECT count(*) FROM (
+                SELECT FROM public.messages
+                WHERE organization_id = nullif(current_setting('app.organization_id', true), '')::uuid AND search @@ public.search_any(ARRAY[asked])
+                LIMIT most
+            ) AS counted)
+            FROM unnest(lexemes) AS asked
+        $$;
+
+CREATE FUNCTION public.messages_with_any(lexemes text[]) RETURNS TABLE(id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_indexscan TO 'off'
+    SET enable_indexonlyscan TO 'off'
+    AS $$
+            SELECT id FROM public.messages WHERE organization_id = nullif(current_setting('app.organization_id', true), '')::uuid AND search @@ public.search_any(lexemes)
+        $$;
+
 CREATE FUNCTION public.refuse_change() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
         BEGIN
             RAISE EXCEPTION 'audit_events is append-only';
         END $$;
+
+CREATE FUNCTION public.search_any(lexemes text[], places text DEFAULT ''::text) RETURNS tsquery
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT (string_agg((((''''::text || replace(replace(lexeme.lexeme, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''':'::text) || search_any.places), ' | '::text))::tsquery AS string_agg FROM unnest(search_any.lexemes) lexeme(lexeme));
+
+CREATE FUNCTION public.search_codes(words text) RETURNS TABLE(code text, kind text, opening text)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ WITH runs AS (
+          SELECT matches.place,
+             matches.found[1] AS written,
+             lower(matches.found[1]) AS run,
+             (matches.found[2] = ANY (ARRAY[' '::text, ' '::text])) AS joins,
+             translate(lower(matches.found[1]), '-_./:‐‑–'::text, ''::text) AS bare
+            FROM regexp_matches(search_codes.words, '([[:alnum:]]+(?:[-_./:‐‑–][[:alnum:]]+)*)([^[:alnum:]]*)'::text, 'g'::text) WITH ORDINALITY matches(found, place)
+           WHERE (search_codes.words ~ '[0-9]'::text)
+         ), short AS (
+          SELECT runs.place,
+             runs.written,
+             runs.run,
+             runs.joins,
+             runs.bare,
+             (runs.bare ~ '[0-9]'::text) AS has_digit,
+             (runs.bare !~ '[0-9]'::text) AS is_word,
+             length(runs.bare) AS size,
+                 CASE
+                     WHEN ((runs.bare !~ '[0-9]'::text) AND ((length(runs.bare) = 1) OR (runs.written <> upper(runs.written)))) THEN runs.bare
+                     ELSE NULL::text
+                 END AS ordinary
+            FROM runs
+           WHERE (length(runs.bare) <= 40)
+         ), neighbours AS (
+          SELECT short.place,
+             short.written,
+             short.run,
+             short.joins,
+             short.bare,
+             short.has_digit,
+             short.is_word,
+             short.size,
+             short.ordinary,
+             (lead(short.place) OVER near = (short.place + 1)) AS has_next,
+             lead(short.bare) OVER near AS next,
+             lead(short.has_digit) OVER near AS next_has_digit,
+             lead(short.joins) OVER near AS next_joins,
+             lead(short.size) OVER near AS next_size,
+             (lead(short.place, 2) OVER near = (short.place + 2)) AS has_third,
+             lead(short.bare, 2) OVER near AS third,
+             lead(short.has_digit, 2) OVER near AS third_has_digit,
+             lead(short.size, 2) OVER near AS third_size
+            FROM short
+           WINDOW near AS (ORDER BY short.place)
+         )
+  SELECT neighbours.bare,
+     'whole'::text,
+     NULL::text
+    FROM neighbours
+   WHERE (neighbours.has_digit AND (neighbours.bare !~ '^([0-9]{1,4}|[0-9]{1,2}[[:alpha:]]{1,3})$'::text))
+ UNION
+  SELECT (neighbours.bare || neighbours.next),
+     'joined'::text,
+     neighbours.ordinary
+    FROM neighbours
+   WHERE (neighbours.joins AND neighbours.has_next AND ((neighbours.is_word AND (neighbours.size <= 8) AND neighbours.next_has_digit AND ((neighbours.size <= 3) OR (neighbours.next_size >= 2))) OR (neighbours.has_digit AND (neighbours.next_has_digit OR ((neighbours.size >= 3) AND (neighbours.next_size = 1))))))
+ UNION
+  SELECT ((neighbours.bare || neighbours.next) || neighbours.third),
+     'joined'::text,
+     neighbours.ordinary
+    FROM neighbours
+   WHERE (neighbours.joins AND neighbours.next_joins AND neighbours.has_third AND ((neighbours.is_word AND (neighbours.size <= 8) AND neighbours.next_has_digit AND (neighbours.third_has_digit OR (neighbours.third_size <= 2))) OR (neighbours.has_digit AND neighbours.next_has_digit AND neighbours.third_has_digit)))
+ UNION
+  SELECT piece.piece,
+     'piece'::text,
+     NULL::text
+    FROM neighbours,
+     LATERAL regexp_split_to_table(neighbours.run, '[-_./:‐‑–]'::text) piece(piece)
+   WHERE (neighbours.has_digit AND (piece.piece <> neighbours.bare) AND (piece.piece ~ '[0-9]'::text));
+END;
+
+CREATE FUNCTION public.search_language(language text) RETURNS regconfig
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE WHEN (language = ANY ('{arabic,armenian,basque,catalan,danish,dutch,english,finnish,french,german,greek,hindi,hungarian,indonesian,irish,italian,lithuanian,nepali,norwegian,portuguese,romanian,russian,serbian,spanish,swedish,tamil,turkish,yiddish}'::text[])) THEN (language)::regconfig ELSE 'simple'::regconfig END;
+
+CREATE FUNCTION public.search_names(body text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT COALESCE(string_agg(COALESCE(matches.found[1], matches.found[2]), ' '::text), ''::text) AS "coalesce" FROM regexp_matches(search_names.body, '(?<=[[:lower:],;] )([[:upper:]][[:alnum:]]+)|(\m[[:alpha:]]*[[:lower:]][[:upper:]][[:alnum:]]*)'::text, 'g'::text) matches(found));
+
+CREATE FUNCTION public.search_terms(languages text[], words text) RETURNS TABLE(language text, lexeme text, kind text)
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT asked.asked,
+     stemmed.lexeme,
+     'word'::text
+    FROM unnest(search_terms.languages) asked(asked),
+     LATERAL unnest(to_tsvector(public.search_language(asked.asked), search_terms.words)) stemmed(lexeme, positions, weights)
+ UNION
+  SELECT NULL::text,
+     search_codes.code,
+     search_codes.kind
+    FROM public.search_codes(search_terms.words) search_codes(code, kind, opening)
+   WHERE ((search_codes.kind = 'whole'::text) OR ((search_codes.kind = 'joined'::text) AND (NOT (EXISTS ( SELECT
+            FROM unnest(search_terms.languages) asked(asked)
+           WHERE (((length(search_codes.opening) > 1) OR (length(search_codes.code) < 4)) AND (to_tsvector(public.search_language(asked.asked), search_codes.opening) = ''::tsvector)))))));
+END;
+
+CREATE FUNCTION public.search_vector(language text, heading text, body text) RETURNS tsvector
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT (((setweight(to_tsvector(unnamed_subquery.by, search_vector.heading), 'A'::"char") || to_tsvector(unnamed_subquery.by, unnamed_subquery.read)) || setweight(to_tsvector(unnamed_subquery.by, public.search_names(unnamed_subquery.read)), 'B'::"char")) || COALESCE((( SELECT string_agg(DISTINCT (search_codes.code || ':1C'::text), ' '::text) AS string_agg
+            FROM public.search_codes(((search_vector.heading || '
+'::text) || unnamed_subquery.read)) search_codes(code, kind, opening)))::tsvector, ''::tsvector))
+    FROM ( SELECT public.search_language(search_vector.language) AS by,
+             "left"(search_vector.body, 100000) AS read) unnamed_subquery;
+END;
 
 CREATE FUNCTION public.touch() RETURNS trigger
     LANGUAGE plpgsql
@@ -154,7 +320,7 @@ CREATE TABLE public.chunks (
     text text NOT NULL,
     hash text NOT NULL,
     language text DEFAULT 'english'::text NOT NULL,
-    search tsvector GENERATED ALWAYS AS (to_tsvector('english'::regconfig, text)) STORED NOT NULL,
+    search tsvector GENERATED ALWAYS AS (public.search_vector(language, heading, text)) STORED NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
 
@@ -459,6 +625,16 @@ CREATE TABLE public.learning_samples (
 
 ALTER TABLE ONLY public.learning_samples FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.message_embeddings (
+    organization_id uuid NOT NULL,
+    embedding_space_id uuid NOT NULL,
+    message_id uuid NOT NULL,
+    embedding public.vector(1536) NOT NULL
+);
+ALTER TABLE ONLY public.message_embeddings ALTER COLUMN embedding SET STORAGE PLAIN;
+
+ALTER TABLE ONLY public.message_embeddings FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.messages (
     organization_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -479,6 +655,8 @@ CREATE TABLE public.messages (
     author_user_id uuid,
     sent_at timestamp with time zone NOT NULL,
     cancelled_at timestamp with time zone,
+    language text DEFAULT 'english'::text NOT NULL,
+    search tsvector GENERATED ALWAYS AS (public.search_vector(language, COALESCE(subject, ''::text), body_text)) STORED NOT NULL,
     metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT ck_messages_direction CHECK ((direction = ANY (ARRAY['inbound'::text, 'outbound'::text, 'system'::text]))),
@@ -725,6 +903,9 @@ ALTER TABLE ONLY public.job_runs
 ALTER TABLE ONLY public.learning_samples
     ADD CONSTRAINT learning_samples_pkey PRIMARY KEY (organization_id, id);
 
+ALTER TABLE ONLY public.message_embeddings
+    ADD CONSTRAINT message_embeddings_pkey PRIMARY KEY (organization_id, embedding_space_id, message_id);
+
 ALTER TABLE ONLY public.messages
     ADD CONSTRAINT messages_pkey PRIMARY KEY (organization_id, id);
 
@@ -845,6 +1026,8 @@ CREATE INDEX ix_audit_events_organization_id_occurred_at ON public.audit_events 
 
 CREATE INDEX ix_chunk_embeddings_chunk_id ON public.chunk_embeddings USING btree (organization_id, chunk_id);
 
+CREATE INDEX ix_chunks_search ON public.chunks USING gin (organization_id, search);
+
 CREATE INDEX ix_conversations_channel_id_created_at ON public.conversations USING btree (organization_id, channel_id, created_at);
 
 CREATE INDEX ix_conversations_customer_email ON public.conversations USING btree (organization_id, customer_email, last_message_at) WHERE (customer_email IS NOT NULL);
@@ -881,7 +1064,11 @@ CREATE INDEX ix_job_runs_organization_id_type_created_at ON public.job_runs USIN
 
 CREATE INDEX ix_learning_samples_created_at ON public.learning_samples USING btree (organization_id, created_at);
 
+CREATE INDEX ix_message_embeddings_message_id ON public.message_embeddings USING btree (organization_id, message_id);
+
 CREATE INDEX ix_messages_conversation_id_sent_at ON public.messages USING btree (organization_id, conversation_id, sent_at, id);
+
+CREATE INDEX ix_messages_search ON public.messages USING gin (organization_id, search);
 
 CREATE INDEX ix_model_usage_organization_id_created_at ON public.model_usage USING btree (organization_id, created_at) INCLUDE (cost_microusd);
 
@@ -1086,6 +1273,15 @@ ALTER TABLE ONLY public.learning_samples
 ALTER TABLE ONLY public.learning_samples
     ADD CONSTRAINT learning_samples_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
+ALTER TABLE ONLY public.message_embeddings
+    ADD CONSTRAINT message_embeddings_embedding_space_id_fkey FOREIGN KEY (embedding_space_id) REFERENCES public.embedding_spaces(id);
+
+ALTER TABLE ONLY public.message_embeddings
+    ADD CONSTRAINT message_embeddings_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.message_embeddings
+    ADD CONSTRAINT message_embeddings_organization_id_message_id_fkey FOREIGN KEY (organization_id, message_id) REFERENCES public.messages(organization_id, id) ON DELETE CASCADE;
+
 ALTER TABLE ONLY public.messages
     ADD CONSTRAINT messages_organization_id_author_user_id_fkey FOREIGN KEY (organization_id, author_user_id) REFERENCES public.organization_memberships(organization_id, user_id);
 
@@ -1208,6 +1404,8 @@ CREATE POLICY member ON public.users FOR SELECT TO app_rw, app_ro USING ((EXISTS
    FROM public.organization_memberships m
   WHERE ((m.user_id = users.id) AND (m.organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)))));
 
+ALTER TABLE public.message_embeddings ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.messages ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.model_usage ENABLE ROW LEVEL SECURITY;
@@ -1263,6 +1461,8 @@ CREATE POLICY owner ON public.identities TO app_owner USING (true) WITH CHECK (t
 CREATE POLICY owner ON public.job_runs TO app_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY owner ON public.learning_samples TO app_owner USING (true) WITH CHECK (true);
+
+CREATE POLICY owner ON public.message_embeddings TO app_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY owner ON public.messages TO app_owner USING (true) WITH CHECK (true);
 
@@ -1350,6 +1550,8 @@ CREATE POLICY tenant ON public.job_runs TO app_rw, app_ro USING ((organization_i
 
 CREATE POLICY tenant ON public.learning_samples TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
 
+CREATE POLICY tenant ON public.message_embeddings TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
+
 CREATE POLICY tenant ON public.messages TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
 
 CREATE POLICY tenant ON public.model_usage TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
@@ -1387,11 +1589,23 @@ GRANT USAGE ON SCHEMA public TO app_rw;
 GRANT USAGE ON SCHEMA public TO app_ro;
 GRANT USAGE ON SCHEMA public TO app_system;
 
+REVOKE ALL ON FUNCTION public.chunks_frequencies(lexemes text[], most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.chunks_frequencies(lexemes text[], most integer) TO app_rw;
+
+REVOKE ALL ON FUNCTION public.chunks_with_any(lexemes text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.chunks_with_any(lexemes text[]) TO app_rw;
+
 REVOKE ALL ON FUNCTION public.find_api_key(key_id uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.find_api_key(key_id uuid) TO app_rw;
 
 REVOKE ALL ON FUNCTION public.find_mail_channels(addresses text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.find_mail_channels(addresses text[]) TO app_rw;
+
+REVOKE ALL ON FUNCTION public.messages_frequencies(lexemes text[], most integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.messages_frequencies(lexemes text[], most integer) TO app_rw;
+
+REVOKE ALL ON FUNCTION public.messages_with_any(lexemes text[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.messages_with_any(lexemes text[]) TO app_rw;
 
 GRANT SELECT ON TABLE public.api_keys TO app_rw;
 
@@ -1461,6 +1675,9 @@ GRANT SELECT ON TABLE public.job_runs TO app_ro;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.learning_samples TO app_rw;
 GRANT SELECT ON TABLE public.learning_samples TO app_ro;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.message_embeddings TO app_rw;
+GRANT SELECT ON TABLE public.message_embeddings TO app_ro;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.messages TO app_rw;
 GRANT SELECT ON TABLE public.messages TO app_ro;

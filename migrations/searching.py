@@ -33,8 +33,9 @@ _MOST_CHARACTERS = 100_000
 def create_functions() -> None:
     """Make what `search` columns are made of, and what questions are read by."""
     # The body of search_codes: each run with a digit is a code (`whole`); so may be a run and its
-    # neighbours, one space apart, of which some are letters alone (`joined`, opened by `letters`);
-    # and of a run, what lies between separators (`piece`). Both texts and questions have them all.
+    # neighbours, one space apart, of which some are letters alone (`joined`; `opening` is the first
+    # of them, unless capitals say that it is no ordinary word); and of a run, what lies between
+    # separators (`piece`).
     op.execute(f"""
         CREATE FUNCTION search_language(language text) RETURNS regconfig
         LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -42,18 +43,21 @@ def create_functions() -> None:
             THEN language::regconfig ELSE 'simple'::regconfig END;
 
         CREATE FUNCTION search_codes(words text)
-        RETURNS TABLE (code text, kind text, letters text)
+        RETURNS TABLE (code text, kind text, opening text)
         LANGUAGE sql IMMUTABLE PARALLEL SAFE
         BEGIN ATOMIC
             WITH runs AS (
-                SELECT place, lower(found[1]) AS run, found[2] IN (' ', U&'\\00A0') AS joins,
+                SELECT place, found[1] AS written, lower(found[1]) AS run,
+                       found[2] IN (' ', U&'\\00A0') AS joins,
                        translate(lower(found[1]), '{_SEPARATORS}', '') AS bare
                 FROM regexp_matches(words, '([[:alnum:]]+(?:[{_SEPARATORS}][[:alnum:]]+)*)'
                     '([^[:alnum:]]*)', 'g') WITH ORDINALITY AS matches (found, place)
                 WHERE words ~ '[0-9]'
             ), short AS (
                 SELECT *, bare ~ '[0-9]' AS has_digit, bare !~ '[0-9]' AS is_word,
-                       length(bare) AS size
+                       length(bare) AS size, CASE WHEN bare !~ '[0-9]'
+                           AND (length(bare) = 1 OR written <> upper(written)) THEN bare
+                       END AS ordinary
                 FROM runs WHERE length(bare) <= 40
             ), neighbours AS (
                 SELECT *,
@@ -69,13 +73,13 @@ def create_functions() -> None:
             SELECT bare, 'whole', NULL FROM neighbours
             WHERE has_digit AND bare !~ '^([0-9]{{1,4}}|[0-9]{{1,2}}[[:alpha:]]{{1,3}})$'
             UNION
-            SELECT bare || next, 'joined', CASE WHEN is_word THEN bare END FROM neighbours
+            SELECT bare || next, 'joined', ordinary FROM neighbours
             WHERE joins AND has_next AND (
-                is_word AND size <= 8 AND next_has_digit
+                is_word AND size <= 8 AND next_has_digit AND (size <= 3 OR next_size >= 2)
                 OR has_digit AND (next_has_digit OR size >= 3 AND next_size = 1)
             )
             UNION
-            SELECT bare || next || third, 'joined', CASE WHEN is_word THEN bare END FROM neighbours
+            SELECT bare || next || third, 'joined', ordinary FROM neighbours
             WHERE joins AND next_joins AND has_third AND (
                 is_word AND size <= 8 AND next_has_digit AND (third_has_digit OR third_size <= 2)
                 OR has_digit AND next_has_digit AND third_has_digit
@@ -107,7 +111,8 @@ def create_functions() -> None:
         END;
 
         -- What a question asks for: by each language its words, and codes, which have none. What is
-        -- 'joined' counts only where some text has it; a stop word and a number are no code.
+        -- 'joined' counts only where some text has it; a stop word and a number are no code, unless
+        -- it is a letter and a longer number.
         CREATE FUNCTION search_terms(languages text[], words text)
         RETURNS TABLE (language text, lexeme text, kind text)
         LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -118,8 +123,9 @@ def create_functions() -> None:
             UNION
             SELECT NULL, code, kind FROM search_codes(words)
             WHERE kind = 'whole' OR kind = 'joined' AND NOT EXISTS (
-                SELECT FROM unnest(languages) AS asked WHERE length(letters) > 1
-                    AND to_tsvector(search_language(asked), letters) = ''
+                SELECT FROM unnest(languages) AS asked
+                WHERE (length(opening) > 1 OR length(code) < 4)
+                    AND to_tsvector(search_language(asked), opening) = ''
             );
         END;
 

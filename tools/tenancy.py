@@ -32,8 +32,15 @@ SYSTEM = {
 # Secrets' hashes, answers kept for a retry, promises, work half done: nothing to analyse.
 NOT_FOR_ANALYTICS = {"api_keys", "idempotency_keys", "outbox", "staged_chunks"}
 APPEND_ONLY = {"audit_events"}
-# What must be found before a tenant is known.
-SECURITY_DEFINERS = {"find_api_key", "find_mail_channels"}
+# What must be found before a tenant is known, and what finds words by an index.
+SECURITY_DEFINERS = {
+    "chunks_frequencies",
+    "chunks_with_any",
+    "find_api_key",
+    "find_mail_channels",
+    "messages_frequencies",
+    "messages_with_any",
+}
 # Columns that name something of several tables, or something outside.
 POINTS_ANYWHERE = {"audit_events.stream_id", "model_usage.subject_id"}
 # What is looked up across tenants: by the sweepers, before a tenant is known, or for a user.

@@ -112,7 +112,7 @@ def found_document(world: World, answer: Any) -> None:
     assert answer["statusCode"] == 200
     (found,) = results["items"]
     assert (found["text"], found["document"]["title"]) == (events.ARTICLE, "Article 0")
-    assert [4, 12] in found["highlights"]
+    assert [27, 31] in found["highlights"]
     assert {"an6", "fuel"} <= set(found["lexemes"])
     assert world.rows(ModelUsage, ModelUsage.kind == "embedding")
 

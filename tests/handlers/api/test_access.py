@@ -35,6 +35,7 @@ BODIES: dict[str, Any] = {
     "resolve_delivery": {"outcome": "sent"},
     "begin_upload": {"file_name": "a.pdf", "mime_type": "application/pdf", "size_bytes": 1},
     "add_suppression": {"address": "eve@example.com"},
+    "search": {"query": "box"},
     "add_dataset": {"slug": "manuals", "name": "Manuals"},
     "add_document": {"dataset_id": "0199a000-0000-7000-8000-000000000001", "title": "Manual"},
     "change_document_text": {"text": "New."},

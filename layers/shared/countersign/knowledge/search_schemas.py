@@ -42,18 +42,18 @@ class Search(Body):
     ] = None
     tags: Annotated[
         tuple[Annotated[str, Field(max_length=200, pattern=WRITABLE)], ...],
-        Field(max_length=20, strict=False, description="All of which the documents have."),
+        Field(max_length=20, description="All of which the documents have."),
     ] = ()
     language: Annotated[
         Language | None, Field(description="What the documents are written in.")
     ] = None
     fresh_since: Annotated[
         AwareDatetime | None,
-        Field(strict=False, description="Since when documents were indexed, or messages sent."),
+        Field(description="Since when documents were indexed, or messages sent."),
     ] = None
     least_score: Annotated[
         float,
-        Field(ge=-1, le=2, strict=False, description="Leave out what has a lower `score`."),
+        Field(ge=-1, le=2, description="Leave out what has a lower `score`."),
     ] = -1.0
     limit: Annotated[int, Field(ge=1, le=MOST_RESULTS)] = 10
     explain: Annotated[bool, Field(description="Say what each arm made of the question.")] = False

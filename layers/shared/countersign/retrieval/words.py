@@ -37,8 +37,8 @@ SELECT NULL, (SELECT count(*) FROM (
     SELECT FROM {texts} WHERE organization_id = :organization_id LIMIT :most
 ) AS counted)
 """
-# Weights say where a word stands: migrations/searching.py. ts_filter reads a long tsvector once, not
-# once for each term.
+# Weights say where a word stands: migrations/searching.py. ts_filter reads a long tsvector once,
+# not once for each term.
 _EVIDENCE = """
 WITH terms AS MATERIALIZED (
     SELECT language, lexeme, share, search_any(ARRAY[lexeme]) AS anywhere,
@@ -112,7 +112,8 @@ def terms(
         (language, row.lexeme)
         for row in rows
         for language in ([row.language] if row.language else languages)
-        if (row.kind != "joined" or texts[row.lexeme]) and not _is_within(row.lexeme, found)
+        if row.kind == "whole"
+        or ((row.kind == "word" or texts[row.lexeme]) and not _is_within(row.lexeme, found))
     ]
     return _shared(list(dict.fromkeys(kept)), codes, texts)
 

@@ -1,0 +1,189 @@
+"""The lexical arm: codes and names told from words, evidence by rarity, an index that is used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from countersign.knowledge.passages import CHUNKS
+from countersign.retrieval import words
+from countersign.retrieval.corpus import Filter
+from countersign.retrieval.words import Term
+from tests import world
+from tests.conftest import TestDatabase
+from tests.db.test_plans import fill
+from tests.world import Tenant
+
+
+@pytest.fixture
+def tenant(database: TestDatabase) -> Tenant:
+    return world.add_tenant(database)
+
+
+def found(
+    database: TestDatabase,
+    tenant: Tenant,
+    question: str,
+    *languages: str,
+    where: Filter | None = None,
+) -> list[str]:
+    """The texts that words alone find, best first."""
+    with database.app_rw.tenant(tenant.organization_id) as session:
+        asked = words.terms(session, CHUNKS, question, languages or ["english"])
+        hits = words.worded(session, CHUNKS, asked, 10, *([where] if where else []))
+        texts: dict[Any, str] = dict(session.execute(text("SELECT id, text FROM chunks")).all())  # type: ignore[arg-type]
+        return [texts[hit.id] for hit in hits]
+
+
+def asked(database: TestDatabase, tenant: Tenant, question: str) -> dict[str, Term]:
+    with database.app_rw.tenant(tenant.organization_id) as session:
+        return {term.lexeme: term for term in words.terms(session, CHUNKS, question, ["english"])}
+
+
+@pytest.mark.parametrize("written", ["AB-1234", "AB1234", "AB 1234", "ab_1234", "Ab–1234"])
+@pytest.mark.parametrize("question", ["AB-1234", "ab1234", "ab 1234", "is ab 1234 in stock?"])
+def test_a_code_is_found_however_it_is_written(
+    database: TestDatabase, tenant: Tenant, written: str, question: str
+) -> None:
+    right = f"Use {written} for the pump."
+    decoys = ["Use AB-1235 for it.", "Use BA-1234 for it.", "Use AB-12344.", "Use A-1234."]
+    world.add_knowledge(database, tenant, [*decoys, right])
+    assert found(database, tenant, question)[0] == right
+    assert "ab1234" in asked(database, tenant, question)
+
+
+@pytest.mark.parametrize(
+    ("words_", "codes"),
+    [
+        ("HR-AN6-90", {"hran690"}),
+        ("hr an6 90", {"hran690"}),
+        ("lun 4696 n please", {"lun4696n"}),
+        ("order 123-4567890", {"1234567890", "order1234567890"}),
+        ("0x1F3A", {"0x1f3a"}),
+        ("I waited 2 weeks, since the 5th, for 30 of them in 2019", set()),
+        ("a 3/8 hose, or 10 more", set()),
+    ],
+)
+def test_what_is_a_code(
+    database: TestDatabase, tenant: Tenant, words_: str, codes: set[str]
+) -> None:
+    world.add_knowledge(database, tenant, [f"About {words_}"])
+    terms = asked(database, tenant, words_).values()
+    assert {term.lexeme for term in terms if term.is_code} == codes
+
+
+def test_what_no_text_has_takes_its_share(database: TestDatabase, tenant: Tenant) -> None:
+    world.add_knowledge(database, tenant, ["The pump is red.", "The hose is blue."])
+    with_code = asked(database, tenant, "pump XY-9876")
+    assert with_code["xy9876"].share > 0.9
+    assert set(asked(database, tenant, "pump xy 9876")) == {"pump", "xy", "9876"}
+
+
+def test_a_rare_word_says_more_and_a_heading_says_it_louder(
+    database: TestDatabase, tenant: Tenant
+) -> None:
+    texts = ["A pump.", "A pump, red.", "A pump, blue.", "A pump with a gasket.", "A valve."]
+    world.add_knowledge(database, tenant, texts)
+    assert found(database, tenant, "gasket or pump")[0] == texts[3]
+    with database.connect() as owner:
+        owner.execute("UPDATE chunks SET heading = 'Pumps' WHERE text = 'A pump, blue.'")
+    assert found(database, tenant, "pumps")[0] == texts[2]
+
+
+def test_a_name_counts_more_than_a_word(database: TestDatabase, tenant: Tenant) -> None:
+    texts = ["We light the velmora.", "We sell the Velmora."]
+    world.add_knowledge(database, tenant, texts)
+    assert found(database, tenant, "velmora")[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("language", "written", "question"),
+    [
+        ("german", "Die Häuser sind rot.", "Haus"),
+        ("french", "Les pompes fonctionnent.", "pompe"),
+        ("simple", "Pumps here.", "pumps"),
+        ("klingon", "Qapla' here.", "qapla"),
+    ],
+)
+def test_words_are_stemmed_by_the_language_of_the_text(
+    database: TestDatabase, tenant: Tenant, language: str, written: str, question: str
+) -> None:
+    world.add_knowledge(database, tenant, [written, "The houses and the pump."])
+    with database.connect() as owner:
+        owner.execute("UPDATE chunks SET language = %s WHERE text = %s", [language, written])
+    assert found(database, tenant, question, language, "english")[0] == written
+    assert found(database, tenant, question, language) == [written]
+
+
+def test_a_filter_leaves_texts_out(database: TestDatabase, tenant: Tenant) -> None:
+    world.add_knowledge(database, tenant, ["A red pump.", "A blue pump."])
+    blue = Filter("t.text LIKE :like", {"like": "%blue%"})
+    assert found(database, tenant, "pump", where=blue) == ["A blue pump."]
+
+
+def test_a_question_of_common_words_alone_finds_nothing_by_words(
+    database: TestDatabase, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add_knowledge(database, tenant, ["A pump.", "A pump, red.", "A hose."])
+    monkeypatch.setattr(words, "MOST_TEXTS", 1)
+    assert found(database, tenant, "pump") == []
+    assert found(database, tenant, "a red pump") == ["A pump, red."]
+
+
+def test_what_the_functions_read_is_the_sessions_tenant(
+    database: TestDatabase, tenant: Tenant
+) -> None:
+    other = world.add_tenant(database, "other")
+    world.add_knowledge(database, tenant, ["A pump."])
+    asking = text("SELECT count(*) FROM chunks_with_any('{pump}')")
+    with database.app_rw.tenant(other.organization_id) as session:
+        assert session.scalar(asking) == 0
+    assert asked(database, other, "pump")["pump"].texts == 0
+    with database.app_rw.system() as session:
+        assert session.scalar(asking) == 0
+    with database.app_rw.tenant(tenant.organization_id) as session:
+        assert session.scalar(asking) == 1
+
+
+@pytest.mark.parametrize("function", ["chunks_with_any", "chunks_frequencies"])
+def test_words_are_found_by_their_index_under_row_level_security(
+    database: TestDatabase, tenant: Tenant, function: str
+) -> None:
+    """Of what the function asks, as its owner, by the plan that it takes."""
+    other = world.add_tenant(database, "other")
+    for each in (tenant, other):
+        world.add_knowledge(database, each, ["A pump."])
+        rows = f"""
+            (organization_id, id, document_id, chunk_index, start_offset, end_offset, text, hash)
+            SELECT organization_id, gen_random_uuid(), id, number, 0, 1, 'word ' || number % 500, ''
+            FROM documents, generate_series(1, 5000) AS number
+            WHERE organization_id = '{each.organization_id}'
+        """
+        fill(database, "chunks", rows)
+    call = {
+        "chunks_with_any": "SELECT * FROM chunks_with_any('{pump}')",
+        "chunks_frequencies": "SELECT * FROM chunks_frequencies('{pump,word}', 10000)",
+    }[function]
+    with database.connect("app_rw") as connection:
+        connection.execute(
+            "SELECT set_config('app.organization_id', %s, false)", [str(tenant.organization_id)]
+        )
+        before = _scans(database)
+        rows_ = connection.execute(call).fetchall()
+    assert rows_
+    after = _scans(database)
+    assert after["ix_chunks_search"] > before["ix_chunks_search"]
+    assert after["chunks_pkey"] == before["chunks_pkey"]
+    assert after["chunks"] == before["chunks"]
+
+
+def _scans(database: TestDatabase) -> dict[str, int]:
+    """How often each index of the chunks, and the table from end to end, was read so far."""
+    with database.connect() as owner:
+        rows = owner.execute(
+            "SELECT indexrelname, idx_scan FROM pg_stat_user_indexes WHERE relname = 'chunks'"
+            " UNION ALL SELECT relname, seq_scan FROM pg_stat_user_tables WHERE relname = 'chunks'"
+        ).fetchall()
+    return dict(rows)
