@@ -25,6 +25,7 @@ from sqlalchemy import insert
 
 from bench import exact_tokens
 from bench.exact_tokens import Article, Question
+from countersign.knowledge import chunking
 from countersign.knowledge.passages import CHUNKS
 from countersign.knowledge.tables import Chunk, ChunkEmbedding, Dataset, Document
 from countersign.models.tables import EmbeddingSpace
@@ -35,7 +36,6 @@ from countersign.retrieval import hybrid, words
 from countersign.retrieval.near import near
 from local import postgres
 from local.models.encoder import DIMENSIONS, encoder
-from migrations.sample.knowledge import pieces
 from tests import conftest, world
 
 PASSAGES = 50
@@ -103,24 +103,27 @@ def _fill(database: conftest.TestDatabase, name: str, articles: Sequence[Article
     documents: list[dict[str, Any]] = []
     chunks: list[dict[str, Any]] = []
     positions: dict[UUID, int] = {}
+    embedded: list[str] = []
     for position, article in enumerate(articles):
         document = {**own, "id": new_id(), "dataset_id": dataset, "title": article.title}
         documents.append(document)
-        for index, (start, end) in enumerate(pieces(article.text)):
+        content = f"# {article.title}\n\n{article.text}"
+        for index, piece in enumerate(chunking.pieces(content, chunking.MARKDOWN)):
             chunk: dict[str, Any] = {
                 **own,
                 "id": new_id(),
                 "document_id": document["id"],
                 "chunk_index": index,
-                "start_offset": start,
-                "end_offset": end,
-                "heading": article.title,
-                "text": article.text[start:end],
-                "hash": "",
+                "start_offset": piece.start,
+                "end_offset": piece.end,
+                "heading": piece.heading,
+                "text": piece.text,
+                "hash": piece.hash,
             }
             chunks.append(chunk)
             positions[chunk["id"]] = position
-    vectors, _ = encoder().embed([f"{one['heading']}\n\n{one['text']}" for one in chunks])
+            embedded.append(piece.embedded)
+    vectors, _ = encoder().embed(embedded)
     embeddings = [
         {
             **own,

@@ -32,7 +32,7 @@ USER_KEY = """
 
 BROKEN = {
     "ALTER TABLE messages ADD COLUMN extra text": "column of messages: extra is in the database",
-    "ALTER TABLE messages DROP COLUMN subject": "column of messages: subject is mapped, but not",
+    "ALTER TABLE messages DROP COLUMN quoted_text": "column of messages: quoted_text is mapped, but not",
     "ALTER TABLE messages ALTER body_html SET NOT NULL": "messages.body_html is mapped nullable",
     "ALTER TABLE messages ALTER sent_at SET DEFAULT now()": "messages.sent_at is mapped with a def",
     "ALTER TABLE deliveries ALTER fence TYPE bigint": "deliveries.fence is mapped of type integer",
@@ -63,7 +63,7 @@ BROKEN = {
     "GRANT SELECT ON messages TO app_system": "messages: app_system may SELECT; it must be able to",
     "REVOKE SELECT ON outbox FROM app_system": "outbox: app_system may DELETE; it must be able to",
     "ALTER VIEW draft_outcomes SET (security_invoker = false)": "without security_invoker",
-    LEAK: "SECURITY DEFINER are ['find_api_key', 'find_mail_channels', 'leak'], not ['fin",
+    LEAK: "'leak', 'messages_frequencies', 'messages_with_any'], not ['chunks_freq",
     "GRANT EXECUTE ON FUNCTION find_api_key TO PUBLIC": "yet everybody may call it",
     "ALTER FUNCTION find_api_key RESET search_path": "without a search_path of its own",
     PLAIN_KEY: "attachments: fk_plain lets a row point to another tenant's in messages",
