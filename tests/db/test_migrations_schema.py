@@ -32,7 +32,7 @@ USER_KEY = """
 
 BROKEN = {
     "ALTER TABLE messages ADD COLUMN extra text": "column of messages: extra is in the database",
-    "ALTER TABLE messages DROP COLUMN quoted_text": "column of messages: quoted_text is mapped, but not",
+    "ALTER TABLE messages DROP COLUMN raw_key": "column of messages: raw_key is mapped, but not",
     "ALTER TABLE messages ALTER body_html SET NOT NULL": "messages.body_html is mapped nullable",
     "ALTER TABLE messages ALTER sent_at SET DEFAULT now()": "messages.sent_at is mapped with a def",
     "ALTER TABLE deliveries ALTER fence TYPE bigint": "deliveries.fence is mapped of type integer",

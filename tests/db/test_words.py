@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from countersign.knowledge.passages import CHUNKS
 from countersign.retrieval import words
-from countersign.retrieval.corpus import Filter
+from countersign.retrieval.corpus import NOTHING, Filter
 from countersign.retrieval.words import Term
 from tests import world
 from tests.conftest import TestDatabase
@@ -27,13 +27,13 @@ def found(
     tenant: Tenant,
     question: str,
     *languages: str,
-    where: Filter | None = None,
+    where: Filter = NOTHING,
 ) -> list[str]:
     """The texts that words alone find, best first."""
     with database.app_rw.tenant(tenant.organization_id) as session:
         asked = words.terms(session, CHUNKS, question, languages or ["english"])
-        hits = words.worded(session, CHUNKS, asked, 10, *([where] if where else []))
-        texts: dict[Any, str] = dict(session.execute(text("SELECT id, text FROM chunks")).all())  # type: ignore[arg-type]
+        hits = words.worded(session, CHUNKS, asked, 10, where)
+        texts: dict[Any, str] = dict(session.execute(text("SELECT id, text FROM chunks")).all())
         return [texts[hit.id] for hit in hits]
 
 

@@ -127,7 +127,7 @@ def _results(
     session: TenantSession,
     asked: schemas.Search,
     found: Found,
-    texts: Sequence[Passage] | Sequence[FoundMessage],
+    texts: Sequence[Passage | FoundMessage],
 ) -> schemas.Results:
     marked = [Marked(one.language, one.text, one.hit.lexemes) for one in texts]
     spans = highlights.spans(session, marked)
