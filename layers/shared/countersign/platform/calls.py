@@ -54,8 +54,12 @@ def call(
     *,
     seconds: float,
     most_bytes: int,
+    by: urllib3.HTTPConnectionPool | None = None,
 ) -> Answer:
     """Make one call, without retries or redirects, which would carry credentials elsewhere.
+
+    `by` is a pool of connections to one address, if it is not the URL's host that is to be called;
+    `url` is then path and query alone.
 
     After `seconds` it is left, and after `most_bytes` the rest of the body: what was answered until
     then stands. Raises urllib3's `HTTPError` if no answer began: of these `LocationValueError`,
@@ -63,7 +67,7 @@ def call(
     """
     deadline = time.monotonic() + seconds
     try:
-        response = _pool().request(
+        response = (by or _pool()).request(
             method,
             url,
             headers=dict(headers),
@@ -133,20 +137,39 @@ class _Http(HTTPConnection):
 
 class _Https(HTTPSConnection):
     getresponse = _head  # type: ignore[assignment]  # declared by http.client for this one
+    _plain: socket.socket | None = None
+
+    def connect(self) -> None:
+        """Shake hands in time: a trickle here would go on for ever too."""
+        assert self.timeout is not None
+        with _at(time.monotonic() + self.timeout, self._hang_up):
+            super().connect()
+
+    def _new_conn(self) -> socket.socket:
+        self._plain = super()._new_conn()
+        return self._plain
+
+    def _hang_up(self) -> None:
+        if self._plain:
+            self._plain.shutdown(socket.SHUT_RDWR)
 
 
-class _HttpPool(urllib3.HTTPConnectionPool):
+class HttpPool(urllib3.HTTPConnectionPool):
+    """Connections whose answers end in time."""
+
     ConnectionCls = _Http
 
 
-class _HttpsPool(urllib3.HTTPSConnectionPool):
+class HttpsPool(urllib3.HTTPSConnectionPool):
+    """The same over TLS."""
+
     ConnectionCls = _Https
 
 
 @functools.cache
 def _pool() -> urllib3.PoolManager:
     pool = urllib3.PoolManager()
-    pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+    pool.pool_classes_by_scheme = {"http": HttpPool, "https": HttpsPool}
     return pool
 
 
