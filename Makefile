@@ -106,6 +106,7 @@ locks: venv ## write the lock files; UPGRADE=--upgrade takes newer versions
 	$(COMPILE) requirements/attachments.in -o functions/attachments/requirements.txt
 	$(COMPILE) requirements/index.in -c requirements/layer.lock -o functions/index/requirements.txt \
 	  --no-emit-package typing-extensions
+	$(COMPILE) requirements/crawl.in -o functions/crawl/requirements.txt
 	$(COMPILE) requirements/dev.in -o requirements/dev.lock
 	$(COMPILE) requirements/local-aws.in -o requirements/local-aws.lock
 	$(COMPILE) requirements/sam.in -o requirements/sam.lock

@@ -88,6 +88,14 @@ def plainly(text: str, tags: Collection[str], attributes: Allowed) -> str | None
     return "".join(written)
 
 
+def tags(text: str, wanted: Allowed) -> Iterator[tuple[str, dict[str, str]]]:
+    """The `wanted` tags that `text` opens, each with those of its wanted attributes that it has."""
+    for found in _tokens(text):
+        if found.lastgroup == "attributes" and (name := found["name"].lower()) in wanted:
+            written = _attributes(found["attributes"], wanted[name])
+            yield name, {key: html.unescape(value) for key, value in written.items()}
+
+
 def without_tags(text: str) -> str:
     """The text of HTML that is too much for a parser; a new line where one surely is."""
     written: list[str] = []
@@ -140,13 +148,17 @@ class _Effort:
 
 
 def _kept(name: str, written: str, allowed: Allowed) -> str:
-    if not written:
-        return ""
-    here, everywhere = allowed.get(name, ()), allowed.get("*", ())
-    kept: dict[str, str] = {}
-    if here or everywhere:
+    kept = _attributes(written, {*allowed.get(name, ()), *allowed.get("*", ())})
+    quoted = {key: value.replace('"', "&quot;") for key, value in kept.items()}
+    return "".join(f' {key}="{value}"' for key, value in quoted.items())
+
+
+def _attributes(written: str, wanted: Collection[str]) -> dict[str, str]:
+    """Of a tag's attributes the wanted ones, as they are written; of two alike the first."""
+    found: dict[str, str] = {}
+    if written and wanted:
         for key, *values in _ATTRIBUTE.findall(written):
             key = key.lower()
-            if (key in here or key in everywhere) and key not in kept:
-                kept[key] = "".join(values).replace('"', "&quot;")
-    return "".join(f' {key}="{value}"' for key, value in kept.items())
+            if key in wanted and key not in found:
+                found[key] = "".join(values)
+    return found

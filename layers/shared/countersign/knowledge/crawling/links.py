@@ -1,0 +1,83 @@
+"""What a page of HTML says to robots: where it leads, and what they are not to do with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from countersign.knowledge.crawling import robots, sites
+from countersign.mail import charsets, markup
+from countersign.platform import urls
+from countersign.platform.urls import Refused, Url
+
+MOST = 2_000
+"""Links of one page that are followed."""
+_WANTED = {
+    "a": ("href", "rel"),
+    "area": ("href", "rel"),
+    "base": ("href",),
+    "meta": ("name", "content", "charset", "http-equiv"),
+}
+_ROBOTS = ("robots", robots.NAME.lower())
+_CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+# https://html.spec.whatwg.org/multipage/parsing.html#determining-the-character-encoding
+_SNIFFED = 1024
+
+
+@dataclass(frozen=True)
+class Page:
+    """`is_wanted` is false where the page itself asks not to be kept."""
+
+    links: tuple[Url, ...]
+    is_wanted: bool
+
+
+def read(content: bytes, headers: Mapping[str, str], url: Url) -> Page:
+    """Read a page that was found at `url` with these headers.
+
+    None of its links is followed if it asks for that, and a link that does not.
+    """
+    told = _told(headers.get("x-robots-tag", ""))
+    base, found = url, dict[Url, None]()
+    for name, attributes in markup.tags(_text(content, headers), _WANTED):
+        if name == "meta" and attributes.get("name", "").strip().lower() in _ROBOTS:
+            told |= _words(attributes.get("content", ""))
+        elif name == "base" and base is url:
+            base = _joined(url, attributes) or url
+        elif name in ("a", "area") and len(found) < MOST:
+            linked = _joined(base, attributes)
+            if linked and "nofollow" not in _words(attributes.get("rel", "")):
+                found[sites.page(linked)] = None
+    follows = not told & {"nofollow", "none"}
+    return Page(tuple(found) if follows else (), not told & {"noindex", "none"})
+
+
+def _text(content: bytes, headers: Mapping[str, str]) -> str:
+    said = headers.get("content-type", "").encode("latin-1", "replace")
+    declared = _CHARSET.search(said) or _CHARSET.search(content[:_SNIFFED])
+    return charsets.decode(content, declared[1].decode() if declared else None)[0]
+
+
+def _joined(base: Url, attributes: Mapping[str, str]) -> Url | None:
+    href = attributes.get("href")
+    if href is None:
+        return None
+    try:
+        return urls.join(base, href)
+    except Refused:
+        return None
+
+
+def _told(header: str) -> set[str]:
+    """What `X-Robots-Tag` says to all and to us: a rule may begin with whom it is for."""
+    words: set[str] = set()
+    for rule in header.split(","):
+        whom, colon, what = rule.rpartition(":")
+        if not colon or whom.strip().lower() in _ROBOTS:
+            words |= _words(what)
+    return words
+
+
+def _words(text: str) -> set[str]:
+    return set(re.split(r"[\s,]+", text.lower()))
