@@ -54,6 +54,18 @@ CREATE FUNCTION public.find_mail_channels(addresses text[]) RETURNS TABLE(addres
                 OR (c.type = 'email' AND lower(c.external_id) = lower(a.address))
         $$;
 
+CREATE FUNCTION public.find_refreshes(moment timestamp with time zone) RETURNS TABLE(organization_id uuid)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+    AS $$
+            SELECT o.id FROM public.organizations o
+            WHERE EXISTS (
+                SELECT FROM public.documents d
+                WHERE d.organization_id = o.id AND d.next_refresh_at <= moment
+                    AND d.deleted_at IS NULL
+            )
+        $$;
+
 CREATE FUNCTION public.is_small(value jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     RETURN (octet_length((value)::text) <= 65536);
@@ -362,6 +374,51 @@ CREATE TABLE public.conversations (
 
 ALTER TABLE ONLY public.conversations FORCE ROW LEVEL SECURITY;
 
+CREATE TABLE public.crawl_pages (
+    organization_id uuid NOT NULL,
+    job_run_id uuid NOT NULL,
+    url text NOT NULL,
+    id uuid NOT NULL,
+    kind text DEFAULT 'page'::text NOT NULL,
+    depth integer DEFAULT 0 NOT NULL,
+    status text DEFAULT 'pending'::text NOT NULL,
+    reason text,
+    attempts integer DEFAULT 0 NOT NULL,
+    document_id uuid,
+    fetched_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_crawl_pages_kind CHECK ((kind = ANY (ARRAY['page'::text, 'sitemap'::text]))),
+    CONSTRAINT ck_crawl_pages_status CHECK ((status = ANY (ARRAY['pending'::text, 'changed'::text, 'unchanged'::text, 'gone'::text, 'skipped'::text, 'failed'::text]))),
+    CONSTRAINT crawl_pages_depth_check CHECK ((depth >= 0)),
+    CONSTRAINT crawl_pages_url_check CHECK ((length(url) <= 2000))
+);
+
+ALTER TABLE ONLY public.crawl_pages FORCE ROW LEVEL SECURITY;
+
+CREATE TABLE public.crawls (
+    organization_id uuid NOT NULL,
+    id uuid NOT NULL,
+    dataset_id uuid,
+    source text NOT NULL,
+    url text,
+    site text NOT NULL,
+    max_pages integer NOT NULL,
+    max_depth integer NOT NULL,
+    refresh_hours integer,
+    language text DEFAULT 'english'::text NOT NULL,
+    tags text[] DEFAULT '{}'::text[] NOT NULL,
+    turn integer DEFAULT 0 NOT NULL,
+    limits text[] DEFAULT '{}'::text[] NOT NULL,
+    is_open boolean DEFAULT true NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT ck_crawls_source CHECK ((source = ANY (ARRAY['page'::text, 'site'::text, 'sitemap'::text, 'refresh'::text]))),
+    CONSTRAINT crawls_max_depth_check CHECK ((max_depth >= 0)),
+    CONSTRAINT crawls_max_pages_check CHECK ((max_pages >= 1)),
+    CONSTRAINT crawls_refresh_hours_check CHECK ((refresh_hours >= 1))
+);
+
+ALTER TABLE ONLY public.crawls FORCE ROW LEVEL SECURITY;
+
 CREATE TABLE public.datasets (
     organization_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -462,9 +519,12 @@ CREATE TABLE public.documents (
     metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    refresh_hours integer,
+    times_gone integer DEFAULT 0 NOT NULL,
     CONSTRAINT ck_documents_processing_status CHECK ((processing_status = ANY (ARRAY['pending'::text, 'processing'::text, 'completed'::text, 'failed'::text]))),
     CONSTRAINT documents_file_size_check CHECK ((file_size >= 0)),
     CONSTRAINT documents_metadata_check CHECK (public.is_small(metadata)),
+    CONSTRAINT documents_refresh_hours_check CHECK ((refresh_hours >= 1)),
     CONSTRAINT documents_version_check CHECK ((version >= 0))
 );
 
@@ -861,6 +921,12 @@ ALTER TABLE ONLY public.chunks
 ALTER TABLE ONLY public.conversations
     ADD CONSTRAINT conversations_pkey PRIMARY KEY (organization_id, id);
 
+ALTER TABLE ONLY public.crawl_pages
+    ADD CONSTRAINT crawl_pages_pkey PRIMARY KEY (organization_id, job_run_id, url);
+
+ALTER TABLE ONLY public.crawls
+    ADD CONSTRAINT crawls_pkey PRIMARY KEY (organization_id, id);
+
 ALTER TABLE ONLY public.datasets
     ADD CONSTRAINT datasets_pkey PRIMARY KEY (organization_id, id);
 
@@ -1036,6 +1102,8 @@ CREATE INDEX ix_conversations_feed ON public.conversations USING btree (organiza
 
 CREATE INDEX ix_conversations_status ON public.conversations USING btree (organization_id, status, last_message_at DESC);
 
+CREATE INDEX ix_crawl_pages_pending ON public.crawl_pages USING btree (organization_id, job_run_id, attempts, depth, id) WHERE (status = 'pending'::text);
+
 CREATE INDEX ix_deliveries_conversation_id ON public.deliveries USING btree (organization_id, conversation_id, created_at);
 
 CREATE INDEX ix_deliveries_provider_message_id ON public.deliveries USING btree (organization_id, channel_id, provider_message_id);
@@ -1083,6 +1151,8 @@ CREATE INDEX ix_outbox_not_before ON public.outbox USING btree (not_before);
 CREATE UNIQUE INDEX uq_channels_inbound_address ON public.channels USING btree (inbound_address);
 
 CREATE UNIQUE INDEX uq_channels_mail_address ON public.channels USING btree (lower(external_id)) WHERE (type = 'email'::text);
+
+CREATE UNIQUE INDEX uq_crawls_site ON public.crawls USING btree (organization_id, site) WHERE is_open;
 
 CREATE UNIQUE INDEX uq_documents_source_url ON public.documents USING btree (organization_id, source_url) WHERE (deleted_at IS NULL);
 
@@ -1164,6 +1234,24 @@ ALTER TABLE ONLY public.conversations
 
 ALTER TABLE ONLY public.conversations
     ADD CONSTRAINT conversations_organization_id_person_id_fkey FOREIGN KEY (organization_id, person_id) REFERENCES public.people(organization_id, id);
+
+ALTER TABLE ONLY public.crawl_pages
+    ADD CONSTRAINT crawl_pages_organization_id_document_id_fkey FOREIGN KEY (organization_id, document_id) REFERENCES public.documents(organization_id, id) ON DELETE SET NULL (document_id);
+
+ALTER TABLE ONLY public.crawl_pages
+    ADD CONSTRAINT crawl_pages_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.crawl_pages
+    ADD CONSTRAINT crawl_pages_organization_id_job_run_id_fkey FOREIGN KEY (organization_id, job_run_id) REFERENCES public.job_runs(organization_id, id);
+
+ALTER TABLE ONLY public.crawls
+    ADD CONSTRAINT crawls_organization_id_dataset_id_fkey FOREIGN KEY (organization_id, dataset_id) REFERENCES public.datasets(organization_id, id);
+
+ALTER TABLE ONLY public.crawls
+    ADD CONSTRAINT crawls_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
+
+ALTER TABLE ONLY public.crawls
+    ADD CONSTRAINT crawls_organization_id_id_fkey FOREIGN KEY (organization_id, id) REFERENCES public.job_runs(organization_id, id);
 
 ALTER TABLE ONLY public.datasets
     ADD CONSTRAINT datasets_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
@@ -1370,6 +1458,10 @@ ALTER TABLE public.chunks ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.conversations ENABLE ROW LEVEL SECURITY;
 
+ALTER TABLE public.crawl_pages ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.crawls ENABLE ROW LEVEL SECURITY;
+
 ALTER TABLE public.datasets ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.deliveries ENABLE ROW LEVEL SECURITY;
@@ -1435,6 +1527,10 @@ CREATE POLICY owner ON public.chunk_embeddings TO app_owner USING (true) WITH CH
 CREATE POLICY owner ON public.chunks TO app_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY owner ON public.conversations TO app_owner USING (true) WITH CHECK (true);
+
+CREATE POLICY owner ON public.crawl_pages TO app_owner USING (true) WITH CHECK (true);
+
+CREATE POLICY owner ON public.crawls TO app_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY owner ON public.datasets TO app_owner USING (true) WITH CHECK (true);
 
@@ -1526,6 +1622,10 @@ CREATE POLICY tenant ON public.chunks TO app_rw, app_ro USING ((organization_id 
 
 CREATE POLICY tenant ON public.conversations TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
 
+CREATE POLICY tenant ON public.crawl_pages TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
+
+CREATE POLICY tenant ON public.crawls TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
+
 CREATE POLICY tenant ON public.datasets TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
 
 CREATE POLICY tenant ON public.deliveries TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
@@ -1607,6 +1707,9 @@ GRANT ALL ON FUNCTION public.messages_frequencies(lexemes text[], most integer) 
 REVOKE ALL ON FUNCTION public.messages_with_any(lexemes text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.messages_with_any(lexemes text[]) TO app_rw;
 
+REVOKE ALL ON FUNCTION public.find_refreshes(moment timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_refreshes(moment timestamp with time zone) TO app_system;
+
 GRANT SELECT ON TABLE public.api_keys TO app_rw;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.attachments TO app_rw;
@@ -1631,6 +1734,12 @@ GRANT SELECT ON TABLE public.chunks TO app_ro;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.conversations TO app_rw;
 GRANT SELECT ON TABLE public.conversations TO app_ro;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.crawl_pages TO app_rw;
+GRANT SELECT ON TABLE public.crawl_pages TO app_ro;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE public.crawls TO app_rw;
+GRANT SELECT ON TABLE public.crawls TO app_ro;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.datasets TO app_rw;
 GRANT SELECT ON TABLE public.datasets TO app_ro;

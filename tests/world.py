@@ -50,9 +50,8 @@ from countersign.platform.ids import new_id
 from countersign.platform.outbox import Outbox
 from tests.conftest import TestDatabase
 
-QUEUE_URLS = {
-    name: name for name in ("inbound", "drafts", "outbound", "attachments", "index", "relay")
-}
+QUEUES = ("inbound", "drafts", "outbound", "attachments", "index", "crawl", "relay")
+QUEUE_URLS = {name: name for name in QUEUES}
 MODEL_SETTINGS = ModelSettings(
     chat_provider="openai",
     chat_model="quoter",

@@ -148,9 +148,9 @@ def differences(connection: Connection) -> list[str]:
 
 def mapped_tables() -> list[Any]:
     """Every mapped table, of all rooms."""
-    for room in pkgutil.iter_modules(countersign.__path__, "countersign."):
-        if room.ispkg and importlib.util.find_spec(f"{room.name}.tables"):
-            importlib.import_module(f"{room.name}.tables")
+    for module in pkgutil.walk_packages(countersign.__path__, "countersign."):
+        if module.name.endswith(".tables"):
+            importlib.import_module(module.name)
     return list(Table.metadata.tables.values())
 
 

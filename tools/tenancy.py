@@ -38,6 +38,7 @@ SECURITY_DEFINERS = {
     "chunks_with_any",
     "find_api_key",
     "find_mail_channels",
+    "find_refreshes",
     "messages_frequencies",
     "messages_with_any",
 }

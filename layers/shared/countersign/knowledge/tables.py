@@ -65,8 +65,10 @@ class Document(Tenant, Table):
     leased_until: Mapped[datetime | None] = timestamp()
     indexed_at: Mapped[datetime | None] = timestamp()
     next_refresh_at: Mapped[datetime | None] = timestamp()
+    refresh_hours: Mapped[int | None]
     etag: Mapped[str | None]
     last_modified: Mapped[str | None]
+    times_gone: Mapped[int] = mapped_column(server_default="0")
     gone_at: Mapped[datetime | None] = timestamp()
     deleted_at: Mapped[datetime | None] = timestamp()
     metadata_: Mapped[dict[str, Any]] = json("metadata", server_default="{}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ _WANTED = {
 }
 _ROBOTS = ("robots", robots.NAME.lower())
 _CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+_TITLE = re.compile(r"<title(?:\s[^<>]{0,200})?>([^<]{1,300})", re.IGNORECASE)
 # https://html.spec.whatwg.org/multipage/parsing.html#determining-the-character-encoding
 _SNIFFED = 1024
 
@@ -31,6 +33,7 @@ class Page:
 
     links: tuple[Url, ...]
     is_wanted: bool
+    title: str
 
 
 def read(content: bytes, headers: Mapping[str, str], url: Url) -> Page:
@@ -40,7 +43,8 @@ def read(content: bytes, headers: Mapping[str, str], url: Url) -> Page:
     """
     told = _told(headers.get("x-robots-tag", ""))
     base, found = url, dict[Url, None]()
-    for name, attributes in markup.tags(_text(content, headers), _WANTED):
+    text = _text(content, headers)
+    for name, attributes in markup.tags(text, _WANTED):
         if name == "meta" and attributes.get("name", "").strip().lower() in _ROBOTS:
             told |= _words(attributes.get("content", ""))
         elif name == "base" and base is url:
@@ -50,7 +54,12 @@ def read(content: bytes, headers: Mapping[str, str], url: Url) -> Page:
             if linked and "nofollow" not in _words(attributes.get("rel", "")):
                 found[sites.page(linked)] = None
     follows = not told & {"nofollow", "none"}
-    return Page(tuple(found) if follows else (), not told & {"noindex", "none"})
+    return Page(tuple(found) if follows else (), not told & {"noindex", "none"}, _title(text))
+
+
+def _title(text: str) -> str:
+    found = _TITLE.search(text)
+    return " ".join(html.unescape(found[1]).split()) if found else ""
 
 
 def _text(content: bytes, headers: Mapping[str, str]) -> str:
