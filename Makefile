@@ -32,8 +32,8 @@ demo: venv aws sam ## message, draft, approval, delivery, verified record: once,
 	@$(PY) -m local demo
 down: venv ## end what `make run` left running
 	@$(PY) -m local down
-redrive: venv ## QUEUE=inbound|drafts|outbound|attachments|index|relay: put its dead letters back
-	@test -n "$(QUEUE)" || { echo 'Name the queue: make redrive QUEUE=inbound|drafts|outbound|attachments|index|relay'; exit 2; }
+redrive: venv ## QUEUE=inbound|drafts|outbound|attachments|index|crawl|relay: put its dead letters back
+	@test -n "$(QUEUE)" || { echo 'Name the queue: make redrive QUEUE=inbound|drafts|outbound|attachments|index|crawl|relay'; exit 2; }
 	@$(PY) -m local redrive $(QUEUE)
 sam-local: venv ## a template for `sam local invoke` against a running `make run`, where Docker exists
 	@$(PY) -m local container-template

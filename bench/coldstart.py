@@ -43,6 +43,7 @@ FIRST_EVENTS = {
     "attachments": "media",
     "index": "page",
     "knowledge": "read",
+    "crawl": "refresh",
     "relay": "check",
     "migrations": "post",
 }

@@ -10,7 +10,7 @@ from typing import Any
 from local.aws import Aws
 from local.deploy import outputs
 
-QUEUES = ("inbound", "drafts", "outbound", "attachments", "index", "relay")
+QUEUES = ("inbound", "drafts", "outbound", "attachments", "index", "crawl", "relay")
 
 
 def redrive(aws: Aws, stack: str, queue: str) -> int:

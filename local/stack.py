@@ -171,6 +171,7 @@ def _embedding(local: Local, models_url: str) -> dict[str, str]:
 def _providers(local: Local, models_url: str) -> dict[str, str]:
     """Parameters of what the application calls."""
     return {
+        "CrawlAllowedNetworks": "127.0.0.0/8",
         "TwilioApiUrl": local.simulator.url,
         "SendgridApiUrl": local.simulator.url,
         "ChatProvider": "openai",

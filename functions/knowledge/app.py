@@ -1,4 +1,4 @@
-"""The knowledge API: documents and job runs under /v1, as knowledge/operations.py declares them."""
+"""The knowledge API, under /v1: datasets, documents, crawls and job runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from countersign import start
 from countersign.identity.access import Access
-from countersign.knowledge.operations import operations
+from countersign.knowledge.api import OPERATIONS
 from countersign.platform.db import database
 from countersign.platform.http import Response, api_problem
 from countersign.platform.log import logger
@@ -20,6 +20,7 @@ from countersign.platform.settings import DatabaseSettings, load
 class Settings(DatabaseSettings):
     documents_bucket: str
     index_queue_url: str
+    crawl_queue_url: str
     relay_queue_url: str
 
 
@@ -34,7 +35,7 @@ def lambda_handler(event: dict[str, Any], context: object) -> Response:
     """Answer an event of the HTTP API; whatever fails is answered with a problem document."""
     logger.set_correlation_id(event["requestContext"]["requestId"])
     try:
-        return _access().answer(operations, event)
+        return _access().answer(OPERATIONS, event)
     except Exception as error:
         return api_problem(error)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from countersign import start
+from countersign.knowledge.crawling import due
 from countersign.platform import checkpoints, clock, idempotency, queues
 from countersign.platform.db import Database, database
 from countersign.platform.outbox import Outbox, queue_urls
@@ -20,6 +21,7 @@ class Settings(DatabaseSettings):
     outbound_queue_url: str
     attachments_queue_url: str
     index_queue_url: str
+    crawl_queue_url: str
     relay_queue_url: str
 
 
@@ -38,6 +40,8 @@ def lambda_handler(event: dict[str, Any], context: object) -> None:
     if "Records" not in event:
         with store.system() as session:
             idempotency.forget(session, clock.now())
+            refreshes = due.organizations(session, clock.now())
+        queues.send(settings.crawl_queue_url, [{"organization_id": str(id_)} for id_ in refreshes])
         checkpoints.take(store, settings.audit_bucket, clock.now())
 
 

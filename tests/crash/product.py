@@ -28,6 +28,7 @@ ENVIRONMENT = {
     "OUTBOUND_QUEUE_URL": "outbound",
     "ATTACHMENTS_QUEUE_URL": "attachments",
     "INDEX_QUEUE_URL": "index",
+    "CRAWL_QUEUE_URL": "crawl",
     "RELAY_QUEUE_URL": "relay",
     "RAW_BUCKET": "raw",
     "MESSAGES_BUCKET": "messages",

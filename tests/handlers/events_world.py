@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from countersign.channels.tables import Channel, Delivery, DeliveryAttempt
@@ -25,10 +26,12 @@ from countersign.identity.tables import (
     OrganizationSettings,
     User,
 )
+from countersign.knowledge.crawling.tables import Crawl, CrawlPage
 from countersign.knowledge.tables import Dataset, Document
 from countersign.platform.db import Database, engine
 from countersign.platform.tables import JobRun, OutboxRow
 from local import mails
+from local.http_server import Response
 from tests.conftest import PASSWORDS, TestDatabase
 from tests.handlers.outside import Outside
 from tests.world import MODEL_SETTINGS, Tenant, add_knowledge
@@ -47,9 +50,11 @@ MEDIA, PART, KEPT = (UUID(SMALL + last) for last in ("f3", "f4", "f2"))
 ASKED, DRAFTED, REPLIED, DELIVERING, MAILING = (UUID(f"{SMALL}2{n}") for n in range(1, 6))
 DATASET, DOCUMENT, RUN = (UUID(f"{SMALL}d{n}") for n in (8, 9, 7))
 PAGE = "documents/page.html"
+CRAWL, DUE = (UUID(SMALL + last) for last in ("ca", "5d"))
 KEY_ID, KEY_SECRET = UUID(int=1), "events-only-not-a-real-key"
 CUSTOMER, EVE = "+15550199001", "eve@example.com"
 ARTICLE = "A 3/8 inch fuel line takes AN-6. Torque it by hand first."
+SITE = b"<title>Hoses</title><p>A PTFE hose lasts longer.</p>"
 PICTURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 MAIL_TEXT = "The one on the photo leaks. Which one do I need?"
 REPLY = "AN-6 fits a 3/8 inch fuel line."
@@ -87,6 +92,8 @@ def seed(database: TestDatabase) -> Tenant:
     principal = Principal(ORGANIZATION, KEY_ID, USER, frozenset(SCOPES))
     tenant = Tenant(ORGANIZATION, USER, API, key, principal)
     add_knowledge(database, tenant, [ARTICLE])
+    with database.app_rw.tenant(ORGANIZATION) as session:
+        _pages(session)
     return tenant
 
 
@@ -168,6 +175,44 @@ def _files() -> Iterator[Attachment]:
     yield Attachment(**_OWN, id=PART, message_id=DRAFTED, **name, part_index=1)
     kept = {"status": "completed", "sha256": hashlib.sha256(PICTURE).hexdigest()}
     yield Attachment(**_OWN, id=KEPT, message_id=DELIVERING, **name, **kept)
+
+
+def _pages(session: Session) -> None:
+    """A site that is to be crawled, and a page of another that is to be fetched again."""
+    dataset_id = session.scalars(select(Dataset.id).limit(1)).one()
+    rows: list[Any] = [
+        JobRun(**_OWN, id=CRAWL, type="crawl"),
+        Crawl(
+            **_OWN,
+            id=CRAWL,
+            dataset_id=dataset_id,
+            source="site",
+            # Where it is, is known when it runs: see `put_site`.
+            site="-",
+            max_pages=1,
+            max_depth=0,
+        ),
+        CrawlPage(organization_id=ORGANIZATION, job_run_id=CRAWL, url="-"),
+        Document(
+            **_OWN,
+            id=DUE,
+            dataset_id=dataset_id,
+            title="Returns",
+            source_url="https://hotrodan.example/returns",
+            next_refresh_at=LONG_AGO,
+        ),
+    ]
+    for row in rows:
+        session.add(row)
+        session.flush()
+
+
+def put_site(outside: Outside, database: TestDatabase) -> None:
+    """Put the page that is to be crawled where it is to be fetched from."""
+    outside.pages["/hoses"] = Response(200, SITE, (("Content-Type", "text/html"),))
+    with database.connect() as connection:
+        connection.execute("UPDATE crawl_pages SET url = %s", [outside.url + "/hoses"])
+        connection.execute("UPDATE crawls SET site = %s", [outside.url.partition("//")[2]])
 
 
 def put_files(outside: Outside, database: TestDatabase) -> None:
@@ -286,6 +331,7 @@ def settings(function: str, outside: Outside, database: TestDatabase | None) -> 
         "RAW_BUCKET": "raw",
         "MESSAGES_BUCKET": "messages",
         "DOCUMENTS_BUCKET": "documents",
+        "CRAWL_ALLOWED_NETWORKS": "127.0.0.0/8",
         "AUDIT_BUCKET": "audit",
         "CHANNEL_KEY_SECRET_ID": "channel-key",
         "CHANNEL_SECRETS_PREFIX": "channels/",
@@ -300,7 +346,7 @@ def settings(function: str, outside: Outside, database: TestDatabase | None) -> 
     return built.variables(function, values) | {"AWS_ENDPOINT_URL": outside.url}
 
 
-_QUEUES = ("inbound", "drafts", "outbound", "attachments", "index", "relay")
+_QUEUES = ("inbound", "drafts", "outbound", "attachments", "index", "crawl", "relay")
 
 
 def _models(outside: Outside) -> dict[str, str]:

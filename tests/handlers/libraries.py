@@ -29,6 +29,8 @@ AT_START: dict[str, set[str]] = {
     "attachments": LOGGER | ORM,
     "index": LOGGER | ORM | VECTORS,
     "knowledge": LOGGER | ORM | SHAPES | VECTORS,
+    # It calls with urllib3 alone, and maps tables of vectors that documents stand beside.
+    "crawl": LOGGER | ORM | VECTORS | {"urllib3"},
     "relay": LOGGER | ORM,
     # The channels of the sample are checked by their providers' modules, which call by urllib3.
     "migrations": LOGGER | ORM | SHAPES | VECTORS | DRIVER | REVISIONS | {"urllib3"},
@@ -45,6 +47,7 @@ WITH_EVENTS: dict[str, set[str]] = {
     "attachments": AWS | DRIVER | {"puremagic"},
     "index": AWS | DRIVER | {"selectolax", "semantic_text_splitter"},
     "knowledge": AWS | DRIVER,
+    "crawl": AWS | DRIVER | {"protego"},
     "relay": AWS | DRIVER,
     "migrations": AWS | DRIVER,
 }

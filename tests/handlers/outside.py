@@ -35,6 +35,8 @@ class Outside:
     """Messages by the queue's name, the last part of its URL."""
     files: dict[str, bytes] = field(default_factory=dict)
     """What Twilio has, by path."""
+    pages: dict[str, Response] = field(default_factory=dict)
+    """What a site has, by path."""
     posted: list[Request] = field(default_factory=list)
     """What went to Twilio and to the receiver."""
     services: list[str] = field(default_factory=list)
@@ -55,6 +57,8 @@ class Outside:
             return _completion(json.loads(request.body))
         if request.path in self.files:
             return Response(200, self.files[request.path])
+        if request.path in self.pages or request.path == "/robots.txt":
+            return self.pages.get(request.path, Response(404))
         self.posted.append(request)
         return _json(201, {"sid": TWILIO_SID, "status": "queued"})
 

@@ -26,6 +26,7 @@ from countersign.channels.tables import Channel, Delivery, DeliveryAttempt
 from countersign.conversations.tables import Attachment, Message
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.identity.tables import Organization
+from countersign.knowledge.crawling.tables import CrawlPage
 from countersign.knowledge.tables import Chunk, Document
 from countersign.models.tables import ModelUsage
 from countersign.platform.db import Database, engine
@@ -252,6 +253,25 @@ def swept_and_checkpointed(world: World, answer: Any) -> None:
     swept(world, answer)
     (checkpoint,) = world.rows(AuditCheckpoint)
     assert f"audit/{checkpoint.object_key}" in world.outside.objects
+    assert world.outside.queued["crawl"] == [{"organization_id": str(events.ORGANIZATION)}]
+
+
+def crawled(world: World, answer: Any) -> None:
+    assert answer == {"batchItemFailures": []}
+    (page,) = world.rows(CrawlPage, CrawlPage.job_run_id == events.CRAWL)
+    assert (page.status, page.reason) == ("changed", None)
+    document = world.row(Document, page.document_id)
+    assert (document.title, document.source_url) == ("Hoses", page.url)
+    assert world.outside.objects[f"documents/{document.s3_key}"] == events.SITE
+    assert world.outside.queued["index"][0]["document_id"] == str(document.id)
+    assert world.row(JobRun, events.CRAWL).status == "succeeded"
+
+
+def refreshed(world: World, answer: Any) -> None:
+    assert answer == {"batchItemFailures": []}
+    (promise,) = world.outside.queued["crawl"]
+    (page,) = world.rows(CrawlPage, CrawlPage.job_run_id == promise["crawl_id"])
+    assert page.url == "https://hotrodan.example/returns"
 
 
 def upgraded(world: World, answer: Any) -> None:
@@ -317,6 +337,11 @@ def approve(world: World) -> None:
 def put_files(world: World) -> None:
     assert world.database
     events.put_files(world.outside, world.database)
+
+
+def put_site(world: World) -> None:
+    assert world.database
+    events.put_site(world.outside, world.database)
 
 
 def stale(world: World, answer: Any) -> None:
@@ -392,6 +417,7 @@ EXPECTED: dict[str, dict[str, Callable[[World, Any], None]]] = {
     "attachments": {"media": fetched(events.MEDIA), "mail": fetched(events.PART)},
     "index": {"page": indexed},
     "knowledge": {"read": document_read, "add": document_added},
+    "crawl": {"turn": crawled, "refresh": refreshed},
     "relay": {"check": swept, "schedule": swept_and_checkpointed},
     "approvals": {
         "feed": fed,
@@ -414,6 +440,7 @@ BEFORE: dict[str, Callable[[World], None]] = {
     "undo": approve,
     "media": put_files,
     "mail": put_files,
+    "turn": put_site,
     "page": put_page,
 }
 # Prints which packages of the layers are loaded when an event has been answered.

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 APPLICATION = template.load(ROOT / "template.yaml")
 MIGRATIONS = template.load(ROOT / "infra" / "migrations.yaml")
 ALL = template.functions(APPLICATION) | template.functions(MIGRATIONS)
-QUEUES = ("Inbound", "Drafts", "Outbound", "Attachments", "Index", "Relay")
+QUEUES = ("Inbound", "Drafts", "Outbound", "Attachments", "Index", "Crawl", "Relay")
 # Read by libraries or by the platform room, not by a function's settings.
 COMMON = {"STAGE", "LOG_LEVEL", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
 LIBPQ = {"PGSSLROOTCERT"}
@@ -75,7 +75,9 @@ def test_a_message_that_fails_comes_back_late_enough_and_ends_as_a_dead_letter(q
     assert described["VisibilityTimeout"] >= 6 * timeout(reader)
 
 
-@pytest.mark.parametrize("name", ["ingest", "drafts", "outbound", "attachments", "index", "relay"])
+@pytest.mark.parametrize(
+    "name", ["ingest", "drafts", "outbound", "attachments", "index", "crawl", "relay"]
+)
 def test_a_source_reports_single_failures_and_has_its_own_limit(name: str) -> None:
     (source,) = template.sources(APPLICATION, name)
     assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
@@ -95,6 +97,7 @@ def test_what_calls_outside_takes_one_message_at_a_time() -> None:
         "outbound": 1,
         "attachments": 1,
         "index": 1,
+        "crawl": 1,
         "relay": 10,
     }
 

@@ -30,7 +30,7 @@ from functions.search import app as search
 from tests.conftest import TestDatabase
 from tests.world import HashingEncoder, Path, Tenant
 
-_OF_KNOWLEDGE = re.compile(r"/v1/(datasets|documents|job-runs)(/|$)")
+_OF_KNOWLEDGE = re.compile(r"/v1/(crawls|datasets|documents|job-runs)(/|$)")
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,10 @@ BODIES: dict[str, Any] = {
     "add_document": {"dataset_id": "0199a000-0000-7000-8000-000000000001", "title": "Manual"},
     "change_document_text": {"text": "New."},
     "begin_document_upload": {"content_type": "application/pdf", "size_bytes": 1},
+    "start_crawl": {
+        "dataset_id": "0199a000-0000-7000-8000-000000000001",
+        "url": "https://shop.example/",
+    },
 }
 """A valid body for each operation that takes one."""
 

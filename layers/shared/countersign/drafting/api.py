@@ -31,10 +31,10 @@ def read_openapi() -> Document:
 
 def everything() -> tuple[Operation, ...]:
     """The operations of all functions: the API is one, whoever answers."""
-    from countersign.knowledge.operations import operations as knowledge
+    from countersign.knowledge.api import OPERATIONS as KNOWLEDGE
     from countersign.knowledge.search_operations import operations as search
 
-    return (*OPERATIONS, *knowledge, *search)
+    return (*OPERATIONS, *KNOWLEDGE, *search)
 
 
 # Those that the approvals function answers; other functions answer theirs.
