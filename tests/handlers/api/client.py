@@ -233,6 +233,9 @@ class Story:
         document = self.api.post(
             "/documents", {"dataset_id": dataset["id"], "title": "Hoses", "text": "AN-6."}
         )
+        crawl = self.api.post(
+            "/crawls", {"dataset_id": dataset["id"], "url": "https://shop.example/"}
+        )
         self.index()
         return {
             "attachment_id": self.attached(None),
@@ -243,6 +246,7 @@ class Story:
             "suppression_id": suppressed["id"],
             "document_id": document["id"],
             "job_run_id": document["job_run_id"],
+            "crawl_id": crawl["job_run_id"],
         }
 
     def index(self) -> None:

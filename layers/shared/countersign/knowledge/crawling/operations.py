@@ -25,22 +25,23 @@ def start_crawl(call: Call, body: schemas.StartCrawl) -> schemas.Crawl:
     return starting.start(call.session, call.principal, body, call.now)
 
 
-@operations.add("DELETE", "/v1/crawls/{job_run_id}", "knowledge:write", NotFound, Conflict)
-def cancel_crawl(call: Call, job_run_id: UUID) -> None:
+@operations.add("DELETE", "/v1/crawls/{crawl_id}", "knowledge:write", NotFound, Conflict)
+def cancel_crawl(call: Call, crawl_id: UUID) -> None:
     """End a crawl
 
-    No page is fetched any more, but the one that may be under way; the documents that it made stay.
-    409: it is over.
+    Its id is that of its run. No page is fetched any more, but the one that may be under way; the
+    documents that it made stay. 409: it is over.
     """
-    starting.cancel(call.session, call.principal, job_run_id, call.now)
+    starting.cancel(call.session, call.principal, crawl_id, call.now)
 
 
-@operations.add("GET", "/v1/crawls/{job_run_id}/pages", "knowledge:read", NotFound)
+@operations.add("GET", "/v1/crawls/{crawl_id}/pages", "knowledge:read", NotFound)
 def read_crawl_pages(
-    call: Call, job_run_id: UUID, query: schemas.CrawlPagesQuery
+    call: Call, crawl_id: UUID, query: schemas.CrawlPagesQuery
 ) -> schemas.CrawlPages:
     """List the pages that a crawl found
 
-    In the order in which they were found, with what came of each, and why.
+    In the order in which they were found, with what came of each, and why. A crawl has the id of
+    its run.
     """
-    return starting.pages(call.session, job_run_id, query)
+    return starting.pages(call.session, crawl_id, query)
