@@ -1701,14 +1701,14 @@ GRANT ALL ON FUNCTION public.find_api_key(key_id uuid) TO app_rw;
 REVOKE ALL ON FUNCTION public.find_mail_channels(addresses text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.find_mail_channels(addresses text[]) TO app_rw;
 
+REVOKE ALL ON FUNCTION public.find_refreshes(moment timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.find_refreshes(moment timestamp with time zone) TO app_system;
+
 REVOKE ALL ON FUNCTION public.messages_frequencies(lexemes text[], most integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.messages_frequencies(lexemes text[], most integer) TO app_rw;
 
 REVOKE ALL ON FUNCTION public.messages_with_any(lexemes text[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.messages_with_any(lexemes text[]) TO app_rw;
-
-REVOKE ALL ON FUNCTION public.find_refreshes(moment timestamp with time zone) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.find_refreshes(moment timestamp with time zone) TO app_system;
 
 GRANT SELECT ON TABLE public.api_keys TO app_rw;
 
