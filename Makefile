@@ -19,7 +19,7 @@ CODE := $(wildcard layers/shared functions migrations local tools tests bench)
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo down redrive sam-local test check format lint types imports templates events schema-check \
-  openapi-check layers-check build bench-coldstart bench-ingest bench-local bench-mail bench-replies bench-retrieval bench-search deploy openapi schema locks clean venv aws sam peer
+  openapi-check layers-check build bench-coldstart bench-ingest bench-ingestion bench-local bench-mail bench-replies bench-retrieval bench-search deploy openapi schema locks clean venv aws sam peer
 
 help: ## print this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
@@ -70,6 +70,8 @@ bench-coldstart: venv build ## start of each built function, beside its librarie
 	@$(PY) -m bench.coldstart
 bench-ingest: venv ## messages per second through ingest, beside hand-written SQL
 	@$(PY) -m bench.ingest
+bench-ingestion: venv ## indexing beside its encoder, and what a large text and a long PDF take
+	@$(PY) -m bench.ingestion
 bench-local: venv aws sam ## seconds of make run: its starts, and its reloading of changed code
 	@$(PY) -m bench.local_stack
 bench-mail: venv ## MAIL=FOLDER: reads every file in it as a mail; SHOW=1 prints what was said

@@ -54,8 +54,12 @@ include-name = "{name}"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "422"]
 """
 UNSAID_OF_ANY = (
+    "GET /v1/datasets",
+    "GET /v1/documents",
     "GET /v1/feed",
+    "GET /v1/job-runs",
     "GET /v1/suppressions",
+    "POST /v1/documents",
     "POST /v1/suppressions",
     "PUT /v1/conversations/{conversation_id}/snooze",
     "POST /v1/conversations/{conversation_id}/messages",
