@@ -107,78 +107,52 @@ CREATE FUNCTION public.search_any(lexemes text[], places text DEFAULT ''::text) 
     RETURN (SELECT (string_agg((((''''::text || replace(replace(lexeme.lexeme, '\'::text, '\\'::text), ''''::text, ''''''::text)) || ''':'::text) || search_any.places), ' | '::text))::tsquery AS string_agg FROM unnest(search_any.lexemes) lexeme(lexeme));
 
 CREATE FUNCTION public.search_codes(words text) RETURNS TABLE(code text, kind text, opening text)
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- WITH runs AS (
-          SELECT matches.place,
-             matches.found[1] AS written,
-             lower(matches.found[1]) AS run,
-             (matches.found[2] = ANY (ARRAY[' '::text, ' '::text])) AS joins,
-             translate(lower(matches.found[1]), '-_./:‐‑–'::text, ''::text) AS bare
-            FROM regexp_matches(search_codes.words, '([[:alnum:]]+(?:[-_./:‐‑–][[:alnum:]]+)*)([^[:alnum:]]*)'::text, 'g'::text) WITH ORDINALITY matches(found, place)
-           WHERE (search_codes.words ~ '[0-9]'::text)
-         ), short AS (
-          SELECT runs.place,
-             runs.written,
-             runs.run,
-             runs.joins,
-             runs.bare,
-             (runs.bare ~ '[0-9]'::text) AS has_digit,
-             (runs.bare !~ '[0-9]'::text) AS is_word,
-             length(runs.bare) AS size,
-                 CASE
-                     WHEN ((runs.bare !~ '[0-9]'::text) AND ((length(runs.bare) = 1) OR (runs.written <> upper(runs.written)))) THEN runs.bare
-                     ELSE NULL::text
-                 END AS ordinary
-            FROM runs
-           WHERE (length(runs.bare) <= 40)
-         ), neighbours AS (
-          SELECT short.place,
-             short.written,
-             short.run,
-             short.joins,
-             short.bare,
-             short.has_digit,
-             short.is_word,
-             short.size,
-             short.ordinary,
-             (lead(short.place) OVER near = (short.place + 1)) AS has_next,
-             lead(short.bare) OVER near AS next,
-             lead(short.has_digit) OVER near AS next_has_digit,
-             lead(short.joins) OVER near AS next_joins,
-             lead(short.size) OVER near AS next_size,
-             (lead(short.place, 2) OVER near = (short.place + 2)) AS has_third,
-             lead(short.bare, 2) OVER near AS third,
-             lead(short.has_digit, 2) OVER near AS third_has_digit,
-             lead(short.size, 2) OVER near AS third_size
-            FROM short
-           WINDOW near AS (ORDER BY short.place)
-         )
-  SELECT neighbours.bare,
-     'whole'::text,
-     NULL::text
-    FROM neighbours
-   WHERE (neighbours.has_digit AND (neighbours.bare !~ '^([0-9]{1,4}|[0-9]{1,2}[[:alpha:]]{1,3})$'::text))
- UNION
-  SELECT (neighbours.bare || neighbours.next),
-     'joined'::text,
-     neighbours.ordinary
-    FROM neighbours
-   WHERE (neighbours.joins AND neighbours.has_next AND ((neighbours.is_word AND (neighbours.size <= 8) AND neighbours.next_has_digit AND ((neighbours.size <= 3) OR (neighbours.next_size >= 2))) OR (neighbours.has_digit AND (neighbours.next_has_digit OR ((neighbours.size >= 3) AND (neighbours.next_size = 1))))))
- UNION
-  SELECT ((neighbours.bare || neighbours.next) || neighbours.third),
-     'joined'::text,
-     neighbours.ordinary
-    FROM neighbours
-   WHERE (neighbours.joins AND neighbours.next_joins AND neighbours.has_third AND ((neighbours.is_word AND (neighbours.size <= 8) AND neighbours.next_has_digit AND (neighbours.third_has_digit OR (neighbours.third_size <= 2))) OR (neighbours.has_digit AND neighbours.next_has_digit AND neighbours.third_has_digit)))
- UNION
-  SELECT piece.piece,
-     'piece'::text,
-     NULL::text
-    FROM neighbours,
-     LATERAL regexp_split_to_table(neighbours.run, '[-_./:‐‑–]'::text) piece(piece)
-   WHERE (neighbours.has_digit AND (piece.piece <> neighbours.bare) AND (piece.piece ~ '[0-9]'::text));
-END;
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $_$
+        BEGIN
+            RETURN QUERY WITH runs AS (
+                SELECT place, part[1] AS written, lower(part[1]) AS run,
+                       part[2] IN (' ', U&'\00A0') AS joins,
+                       translate(lower(part[1]), '-_./:‐‑–', '') AS bare
+                FROM regexp_matches(words, '([[:alnum:]]+(?:[-_./:‐‑–][[:alnum:]]+)*)'
+                    '([^[:alnum:]]*)', 'g') WITH ORDINALITY AS matches (part, place)
+                WHERE words ~ '[0-9]'
+            ), short AS (
+                SELECT *, bare ~ '[0-9]' AS has_digit, bare !~ '[0-9]' AS is_word,
+                       length(bare) AS size, CASE WHEN bare !~ '[0-9]'
+                           AND (length(bare) = 1 OR written <> upper(written)) THEN bare
+                       END AS ordinary
+                FROM runs WHERE length(bare) <= 40
+            ), neighbours AS (
+                SELECT *,
+                       lead(place) OVER near = place + 1 AS has_next,
+                       lead(bare) OVER near AS next, lead(has_digit) OVER near AS next_has_digit,
+                       lead(joins) OVER near AS next_joins, lead(size) OVER near AS next_size,
+                       lead(place, 2) OVER near = place + 2 AS has_third,
+                       lead(bare, 2) OVER near AS third,
+                       lead(has_digit, 2) OVER near AS third_has_digit,
+                       lead(size, 2) OVER near AS third_size
+                FROM short WINDOW near AS (ORDER BY place)
+            )
+            SELECT bare, 'whole', NULL::text FROM neighbours
+            WHERE has_digit AND bare !~ '^([0-9]{1,4}|[0-9]{1,2}[[:alpha:]]{1,3})$'
+            UNION
+            SELECT bare || next, 'joined', ordinary FROM neighbours
+            WHERE joins AND has_next AND (
+                is_word AND size <= 8 AND next_has_digit AND (size <= 3 OR next_size >= 2)
+                OR has_digit AND (next_has_digit OR size >= 3 AND next_size = 1)
+            )
+            UNION
+            SELECT bare || next || third, 'joined', ordinary FROM neighbours
+            WHERE joins AND next_joins AND has_third AND (
+                is_word AND size <= 8 AND next_has_digit AND (third_has_digit OR third_size <= 2)
+                OR has_digit AND next_has_digit AND third_has_digit
+            )
+            UNION
+            SELECT piece, 'piece', NULL::text
+            FROM neighbours, regexp_split_to_table(run, '[-_./:‐‑–]') AS piece
+            WHERE has_digit AND piece <> bare AND piece ~ '[0-9]';
+        END $_$;
 
 CREATE FUNCTION public.search_language(language text) RETURNS regconfig
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -207,14 +181,20 @@ CREATE FUNCTION public.search_terms(languages text[], words text) RETURNS TABLE(
 END;
 
 CREATE FUNCTION public.search_vector(language text, heading text, body text) RETURNS tsvector
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    BEGIN ATOMIC
- SELECT (((setweight(to_tsvector(unnamed_subquery.by, search_vector.heading), 'A'::"char") || to_tsvector(unnamed_subquery.by, unnamed_subquery.read)) || setweight(to_tsvector(unnamed_subquery.by, public.search_names(unnamed_subquery.read)), 'B'::"char")) || COALESCE((( SELECT string_agg(DISTINCT (search_codes.code || ':1C'::text), ' '::text) AS string_agg
-            FROM public.search_codes(((search_vector.heading || '
-'::text) || unnamed_subquery.read)) search_codes(code, kind, opening)))::tsvector, ''::tsvector))
-    FROM ( SELECT public.search_language(search_vector.language) AS by,
-             "left"(search_vector.body, 100000) AS read) unnamed_subquery;
-END;
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+        DECLARE
+            stems regconfig DEFAULT public.search_language(language);
+            read text DEFAULT left(body, 100000);
+        BEGIN
+            RETURN setweight(to_tsvector(stems, heading), 'A') || to_tsvector(stems, read)
+                || setweight(to_tsvector(stems, public.search_names(read)), 'B')
+                || coalesce((
+                    SELECT string_agg(DISTINCT codes.code || ':1C', ' ')
+                    FROM public.search_codes(heading || E'
+' || read) AS codes
+                )::tsvector, '');
+        END $$;
 
 CREATE FUNCTION public.touch() RETURNS trigger
     LANGUAGE plpgsql

@@ -32,6 +32,7 @@ _MOST_CHARACTERS = 100_000
 
 def create_functions() -> None:
     """Make what `search` columns are made of, and what questions are read by."""
+    # In plpgsql where a plan takes longer to make than to run: it is kept for the session.
     # The body of search_codes: each run with a digit is a code (`whole`); so may be a run and its
     # neighbours, one space apart, of which some are letters alone (`joined`; `opening` is the first
     # of them, unless capitals say that it is no ordinary word); and of a run, what lies between
@@ -44,14 +45,14 @@ def create_functions() -> None:
 
         CREATE FUNCTION search_codes(words text)
         RETURNS TABLE (code text, kind text, opening text)
-        LANGUAGE sql IMMUTABLE PARALLEL SAFE
-        BEGIN ATOMIC
-            WITH runs AS (
-                SELECT place, found[1] AS written, lower(found[1]) AS run,
-                       found[2] IN (' ', U&'\\00A0') AS joins,
-                       translate(lower(found[1]), '{_SEPARATORS}', '') AS bare
+        LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+        BEGIN
+            RETURN QUERY WITH runs AS (
+                SELECT place, part[1] AS written, lower(part[1]) AS run,
+                       part[2] IN (' ', U&'\\00A0') AS joins,
+                       translate(lower(part[1]), '{_SEPARATORS}', '') AS bare
                 FROM regexp_matches(words, '([[:alnum:]]+(?:[{_SEPARATORS}][[:alnum:]]+)*)'
-                    '([^[:alnum:]]*)', 'g') WITH ORDINALITY AS matches (found, place)
+                    '([^[:alnum:]]*)', 'g') WITH ORDINALITY AS matches (part, place)
                 WHERE words ~ '[0-9]'
             ), short AS (
                 SELECT *, bare ~ '[0-9]' AS has_digit, bare !~ '[0-9]' AS is_word,
@@ -70,7 +71,7 @@ def create_functions() -> None:
                        lead(size, 2) OVER near AS third_size
                 FROM short WINDOW near AS (ORDER BY place)
             )
-            SELECT bare, 'whole', NULL FROM neighbours
+            SELECT bare, 'whole', NULL::text FROM neighbours
             WHERE has_digit AND bare !~ '^([0-9]{{1,4}}|[0-9]{{1,2}}[[:alpha:]]{{1,3}})$'
             UNION
             SELECT bare || next, 'joined', ordinary FROM neighbours
@@ -85,10 +86,10 @@ def create_functions() -> None:
                 OR has_digit AND next_has_digit AND third_has_digit
             )
             UNION
-            SELECT piece, 'piece', NULL
+            SELECT piece, 'piece', NULL::text
             FROM neighbours, regexp_split_to_table(run, '[{_SEPARATORS}]') AS piece
             WHERE has_digit AND piece <> bare AND piece ~ '[0-9]';
-        END;
+        END $$;
 
         CREATE FUNCTION search_names(body text) RETURNS text
         LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -99,16 +100,18 @@ def create_functions() -> None:
         );
 
         CREATE FUNCTION search_vector(language text, heading text, body text) RETURNS tsvector
-        LANGUAGE sql IMMUTABLE PARALLEL SAFE
-        BEGIN ATOMIC
-            SELECT setweight(to_tsvector(by, heading), 'A') || to_tsvector(by, read)
-                || setweight(to_tsvector(by, search_names(read)), 'B')
+        LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+        DECLARE
+            stems regconfig DEFAULT public.search_language(language);
+            read text DEFAULT left(body, {_MOST_CHARACTERS});
+        BEGIN
+            RETURN setweight(to_tsvector(stems, heading), 'A') || to_tsvector(stems, read)
+                || setweight(to_tsvector(stems, public.search_names(read)), 'B')
                 || coalesce((
-                    SELECT string_agg(DISTINCT code || '\\:1C', ' ')
-                    FROM search_codes(heading || E'\\n' || read)
-                )::tsvector, '')
-            FROM (SELECT search_language(language) AS by, left(body, {_MOST_CHARACTERS}) AS read);
-        END;
+                    SELECT string_agg(DISTINCT codes.code || '\\:1C', ' ')
+                    FROM public.search_codes(heading || E'\n' || read) AS codes
+                )::tsvector, '');
+        END $$;
 
         -- What a question asks for: by each language its words, and codes, which have none. What is
         -- 'joined' counts only where some text has it; a stop word and a number are no code, unless
