@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from countersign.knowledge.messages import MESSAGES
 from countersign.knowledge.passages import CHUNKS
 from countersign.platform.db import Database
 from countersign.platform.log import logger
@@ -21,7 +22,7 @@ from countersign.retrieval.corpus import Corpus
 from countersign.retrieval.near import INDEX, part
 from migrations.upgrade import alone
 
-CORPORA = (CHUNKS,)
+CORPORA = (CHUNKS, MESSAGES)
 
 
 @dataclass(frozen=True)

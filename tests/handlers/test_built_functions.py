@@ -297,6 +297,10 @@ def sampled(world: World, answer: Any) -> None:
     assert sorted(draft.status for draft in world.rows(Draft)) == ["pending", "pending", "sent"]
 
 
+def indexed(world: World, answer: Any) -> None:
+    assert answer == {"made": [], "dropped": []}
+
+
 def fed(world: World, answer: Any) -> None:
     assert answer["statusCode"] == 200
     items = {item["conversation"]["id"]: item for item in json.loads(answer["body"])["items"]}
@@ -433,7 +437,13 @@ EXPECTED: dict[str, dict[str, Callable[[World, Any], None]]] = {
         "messages": found_message,
         "wrong-filter": refused(422, "invalid"),
     },
-    "migrations": {"pre": upgraded, "post": upgraded, "bootstrap": founded, "sample": sampled},
+    "migrations": {
+        "pre": upgraded,
+        "post": upgraded,
+        "bootstrap": founded,
+        "sample": sampled,
+        "vector_indexes": indexed,
+    },
 }
 # What has to happen before an event makes sense.
 BEFORE: dict[str, Callable[[World], None]] = {
