@@ -297,7 +297,7 @@ def sampled(world: World, answer: Any) -> None:
     assert sorted(draft.status for draft in world.rows(Draft)) == ["pending", "pending", "sent"]
 
 
-def indexed(world: World, answer: Any) -> None:
+def maintained(world: World, answer: Any) -> None:
     assert answer == {"made": [], "dropped": []}
 
 
@@ -442,7 +442,7 @@ EXPECTED: dict[str, dict[str, Callable[[World, Any], None]]] = {
         "post": upgraded,
         "bootstrap": founded,
         "sample": sampled,
-        "vector_indexes": indexed,
+        "vector_indexes": maintained,
     },
 }
 # What has to happen before an event makes sense.
