@@ -165,14 +165,14 @@ CREATE FUNCTION public.search_names(body text) RETURNS text
 CREATE FUNCTION public.search_terms(languages text[], words text) RETURNS TABLE(language text, lexeme text, kind text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
- SELECT asked.asked,
+ SELECT asked.asked AS language,
      stemmed.lexeme,
-     'word'::text
+     'word'::text AS kind
     FROM unnest(search_terms.languages) asked(asked),
      LATERAL unnest(to_tsvector(public.search_language(asked.asked), search_terms.words)) stemmed(lexeme, positions, weights)
  UNION
-  SELECT NULL::text,
-     search_codes.code,
+  SELECT NULL::text AS language,
+     search_codes.code AS lexeme,
      search_codes.kind
     FROM public.search_codes(search_terms.words) search_codes(code, kind, opening)
    WHERE ((search_codes.kind = 'whole'::text) OR ((search_codes.kind = 'joined'::text) AND (NOT (EXISTS ( SELECT

@@ -120,11 +120,12 @@ def create_functions() -> None:
         RETURNS TABLE (language text, lexeme text, kind text)
         LANGUAGE sql IMMUTABLE PARALLEL SAFE
         BEGIN ATOMIC
-            SELECT asked, stemmed.lexeme, 'word'
+            -- Each has a name: a dump would name some, and no two dumps were alike.
+            SELECT asked AS language, stemmed.lexeme AS lexeme, 'word'::text AS kind
             FROM unnest(languages) AS asked,
                  unnest(to_tsvector(search_language(asked), words)) AS stemmed
             UNION
-            SELECT NULL, code, kind FROM search_codes(words)
+            SELECT NULL::text AS language, code AS lexeme, kind FROM search_codes(words)
             WHERE kind = 'whole' OR kind = 'joined' AND NOT EXISTS (
                 SELECT FROM unnest(languages) AS asked
                 WHERE (length(opening) > 1 OR length(code) < 4)

@@ -190,15 +190,26 @@ class Ground:
             [self.tenant.organization_id, address],
         )
 
-    def _make_room(self) -> list[str]:
-        """The tables that founding left empty: what the product writes. Each gets a place to be
-        copied to."""
+    def _make_room(self) -> dict[str, str]:
+        """The tables that founding left empty, with the columns that are written: what the product
+        writes. Each gets a place to be copied to."""
         tables = self._tables()
-        written = [table for table in tables if not self.rows(f"SELECT FROM {table} LIMIT 1")]
+        empty = [table for table in tables if not self.rows(f"SELECT FROM {table} LIMIT 1")]
+        written = {table: self._columns(table) for table in empty}
         self.run("CREATE SCHEMA IF NOT EXISTS marked")
-        for table in written:
-            self.run(f"CREATE UNLOGGED TABLE IF NOT EXISTS marked.{table} (LIKE public.{table})")
+        for table, columns in written.items():
+            copied = f"SELECT {columns} FROM public.{table}"
+            self.run(f"CREATE UNLOGGED TABLE IF NOT EXISTS marked.{table} AS {copied} WITH NO DATA")
         return written
+
+    def _columns(self, table: str) -> str:
+        """Those that are not generated from others."""
+        found = self.rows(
+            "SELECT attname FROM pg_attribute"
+            f" WHERE attrelid = 'public.{table}'::regclass AND attnum > 0"
+            " AND NOT attisdropped AND attgenerated = ''"
+        )
+        return ", ".join(f'"{row["attname"]}"' for row in found)
 
     def mark(self) -> None:
         """Remember this moment, for `rewind`."""
@@ -215,7 +226,7 @@ class Ground:
         self.run(
             "".join(
                 f"DELETE FROM {target}.{table};"
-                f"INSERT INTO {target}.{table} SELECT * FROM {source}.{table};"
-                for table in self._written
+                f"INSERT INTO {target}.{table} ({columns}) SELECT {columns} FROM {source}.{table};"
+                for table, columns in self._written.items()
             )
         )
