@@ -43,6 +43,10 @@ enabled = false
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "404", "409"]
 
+# What is too large is refused for that, whatever else is wrong with it.
+[checks.negative_data_rejection]
+expected-statuses = ["400", "401", "403", "404", "405", "406", "409", "413", "415", "422"]
+
 {unsaid}
 
 [parameters]
