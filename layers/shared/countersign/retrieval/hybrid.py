@@ -11,13 +11,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from pgvector import Vector
 from sqlalchemy import text
 
 from countersign.platform.db import TenantSession
 from countersign.retrieval import words
 from countersign.retrieval.corpus import NOTHING, Corpus, Filter
-from countersign.retrieval.near import near
+from countersign.retrieval.near import near, sent_as_bytes
 from countersign.retrieval.words import Term, Worded
 
 WORDS_WEIGHT = 0.5
@@ -99,7 +98,7 @@ def _similarities(
         {
             "organization_id": session.organization_id,
             "space": question.space,
-            "vector": Vector(list(question.vector)).to_text(),
+            "vector": sent_as_bytes(session, question.vector),
             "ids": list(ids),
         },
     )

@@ -119,7 +119,7 @@ def near(
         "space": space,
         "corpus": corpus.vectors,
         "list_size": str(min(max(LEAST_LIST, LIST_TIMES * limit), LARGEST_LIST)),
-        "vector": _sent_as_bytes(session, vector),
+        "vector": sent_as_bytes(session, vector),
     }
 
     def rows(statement: str, filtered: str = "") -> Sequence[Row[Any]]:
@@ -135,7 +135,7 @@ def near(
     return [Near(row.id, row.similarity) for row in found]
 
 
-def _sent_as_bytes(session: TenantSession, vector: Sequence[float]) -> Vector:
+def sent_as_bytes(session: TenantSession, vector: Sequence[float]) -> Vector:
     """`vector` for a statement; to write and read it as text takes longer than most searches."""
     from pgvector.psycopg.vector import VectorBinaryDumper
 
