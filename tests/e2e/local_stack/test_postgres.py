@@ -43,6 +43,8 @@ def held(folder: Path) -> "Iterator[subprocess.Popen[str]]":
         assert process.stdout.readline() == "ready\n"
         yield process
         process.kill()
+    # A process that is killed leaves its server behind.
+    postgres.stop_leftover(folder)
 
 
 def value(cluster: postgres.Cluster, statement: str) -> object:
