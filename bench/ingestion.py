@@ -65,7 +65,7 @@ def _apart(measure: Callable[[int], dict[str, float]], size: int) -> dict[str, f
 class _Local:
     """The local stack's encoder, without its server."""
 
-    provider, model, dimensions = "openai", "minilm", minilm.DIMENSIONS
+    provider, model, dimensions, price = "openai", "minilm", minilm.DIMENSIONS, 0.0
 
     def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embeddings:
         rows, count = minilm.encoder().embed(texts)
@@ -75,7 +75,7 @@ class _Local:
 class _Instant:
     """Answers at once, each text with the same vector."""
 
-    provider, model, dimensions = "openai", "instant", 1536
+    provider, model, dimensions, price = "openai", "instant", 1536, 0.0
 
     def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embeddings:
         return Embeddings(((0.0255,) * 1536,) * len(texts), len(texts), self.model)

@@ -12,7 +12,7 @@ from countersign.platform.db import Database, database
 from countersign.platform.errors import Conflict, NotFound
 from countersign.platform.secrets import secret
 from countersign.platform.settings import DatabaseSettings
-from migrations import events, founding, sample, vector_indexes
+from migrations import events, founding, re_embedding, sample, vector_indexes
 from migrations.bootstrap import make_roles
 from migrations.organizations import Addressing
 from migrations.upgrade import check_current, upgrade
@@ -71,13 +71,16 @@ def _sample(asked: events.Sample, settings: Settings) -> dict[str, Any]:
         rw=settings.entered_with(settings.app_rw_secret_id),
         addressing=_addressing(settings),
         embedding=embedding_model(settings) if settings.embedding_provider else None,
-        embedding_price=settings.embedding_price,
     )
     return sample.write(means, asked, datetime.now(UTC))
 
 
 def _vector_indexes(asked: events.VectorIndexes, settings: Settings) -> dict[str, Any]:
     return vector_indexes.maintain(_upgraded(settings))
+
+
+def _re_embed(asked: events.ReEmbed, settings: Settings) -> dict[str, Any]:
+    return re_embedding.begin(_upgraded(settings))
 
 
 def _upgraded(settings: Settings) -> Database:
@@ -107,4 +110,5 @@ _HANDLERS: dict[type, Callable[..., dict[str, Any]]] = {
     events.Bootstrap: _bootstrap,
     events.Sample: _sample,
     events.VectorIndexes: _vector_indexes,
+    events.ReEmbed: _re_embed,
 }

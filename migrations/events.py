@@ -103,7 +103,13 @@ class VectorIndexes(_Event):
     action: Literal["vector_indexes"]
 
 
-Event = Roles | Upgrade | Bootstrap | Sample | VectorIndexes
+class ReEmbed(_Event):
+    """Let every organization move to the embedding model that is configured (docs/runbook.md)."""
+
+    action: Literal["re_embed"]
+
+
+Event = Roles | Upgrade | Bootstrap | Sample | VectorIndexes | ReEmbed
 
 _EVENT: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="action")])
 

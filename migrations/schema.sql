@@ -1140,6 +1140,8 @@ CREATE UNIQUE INDEX uq_draft_actions_live ON public.draft_actions USING btree (o
 
 CREATE UNIQUE INDEX uq_drafts_pending ON public.drafts USING btree (organization_id, conversation_id) WHERE (status = 'pending'::text);
 
+CREATE UNIQUE INDEX uq_job_runs_re_embed ON public.job_runs USING btree (organization_id) WHERE ((type = 're_embed'::text) AND (status = ANY (ARRAY['queued'::text, 'running'::text])));
+
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_events FOR EACH STATEMENT EXECUTE FUNCTION public.refuse_change();
 
 CREATE TRIGGER touch BEFORE UPDATE ON public.channels FOR EACH ROW EXECUTE FUNCTION public.touch();

@@ -13,9 +13,10 @@ from countersign.knowledge import documents
 from countersign.knowledge.documents import Stored
 from countersign.knowledge.indexing import Indexer
 from countersign.knowledge.tables import Chunk, ChunkEmbedding, Dataset, Document
+from countersign.knowledge.working import work
 from countersign.models import EmbeddingModel, Embeddings
 from countersign.models.schemas import Purpose
-from countersign.models.spaces import space_of
+from countersign.models.spaces import Encoders, space_of
 from countersign.platform import clock, storage
 from countersign.platform.audit import SYSTEM
 from countersign.platform.errors import NotFound, TooLarge
@@ -62,6 +63,11 @@ class Library:
             session.add(dataset)
         self.dataset_id = dataset.id
 
+    @property
+    def encoders(self) -> Encoders:
+        """What the worker embeds with."""
+        return Encoders(self.encoder)
+
     def _put(self, bucket: str, key: str, content: bytes) -> None:
         assert bucket == BUCKET
         self.stored[key] = content
@@ -104,7 +110,7 @@ class Library:
 
     def indexer(self, model: EmbeddingModel | None = None) -> Indexer:
         """The product's worker, with this module's encoder."""
-        return Indexer(self.outbox, model or self.encoder, 0.1, BUCKET)
+        return Indexer(self.outbox, Encoders(model or self.encoder), BUCKET)
 
     def work(self) -> int:
         """Work on all that is queued, until nothing more is; how many messages that took."""
@@ -112,7 +118,7 @@ class Library:
         while bodies := self.sent.take("index"):
             for body in bodies:
                 count += 1
-                self.indexer().index(UUID(body["organization_id"]), UUID(body["document_id"]))
+                work(self.outbox, self.encoders, BUCKET, body)
         return count
 
     def read(self, document_id: UUID) -> Document:

@@ -42,7 +42,7 @@ from countersign.identity.tables import (
 from countersign.knowledge.tables import Chunk, ChunkEmbedding, Dataset, Document, DocumentVersion
 from countersign.models import ChatAnswer, Embeddings, ModelSettings
 from countersign.models.schemas import Purpose
-from countersign.models.spaces import space_of
+from countersign.models.spaces import Encoders, space_of
 from countersign.models.vectors import padded
 from countersign.platform import clock, queues
 from countersign.platform.db import Database, TenantSession, engine, enter
@@ -114,7 +114,7 @@ class QuotingChat:
 class HashingEncoder:
     """Adds up a direction for each word: alike texts are near."""
 
-    provider, model, dimensions = "openai", "hasher", 64
+    provider, model, dimensions, price = "openai", "hasher", 64, 0.1
 
     def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embeddings:
         return Embeddings(tuple(map(self._vector, texts)), 10 * len(texts), self.model)
@@ -254,7 +254,7 @@ def outbox(database: TestDatabase) -> Outbox:
 
 def writer(database: TestDatabase) -> Writer:
     """The product's writer with the models of this module."""
-    return Writer(database.app_rw, QuotingChat(), HashingEncoder(), MODEL_SETTINGS)
+    return Writer(database.app_rw, QuotingChat(), Encoders(HashingEncoder()), MODEL_SETTINGS)
 
 
 INGEST_SETTINGS = IngestSettings(

@@ -22,6 +22,7 @@ class Settings(DatabaseSettings):
     drafts_queue_url: str
     outbound_queue_url: str
     attachments_queue_url: str
+    index_queue_url: str
     relay_queue_url: str
 
 

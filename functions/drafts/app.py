@@ -10,7 +10,8 @@ from uuid import UUID
 from countersign import start
 from countersign.drafting.working import work
 from countersign.drafting.writing import Writer
-from countersign.models import ModelSettings, chat_model, embedding_model
+from countersign.models import ModelSettings, chat_model, embedding_models
+from countersign.models.spaces import Encoders
 from countersign.platform import queues
 from countersign.platform.db import database
 from countersign.platform.outbox import Outbox, queue_urls
@@ -27,7 +28,8 @@ class Settings(DatabaseSettings, ModelSettings):
 def _ready() -> tuple[Outbox, Writer]:
     settings = load(Settings)
     store = database(settings)
-    writer = Writer(store, chat_model(settings), embedding_model(settings), settings)
+    encoders = Encoders(*embedding_models(settings))
+    writer = Writer(store, chat_model(settings), encoders, settings)
     return Outbox(store, queue_urls(settings)), writer
 
 

@@ -1,15 +1,16 @@
-"""Index queue: a document's content becomes its next version, or the reason why not."""
+"""Index queue: documents become their next versions, messages get their vectors, organizations move
+to another embedding space."""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from countersign import start
-from countersign.knowledge.indexing import Indexer
-from countersign.models import EmbeddingSettings, embedding_model
+from countersign.knowledge.working import work
+from countersign.models import EmbeddingSettings, embedding_models
+from countersign.models.spaces import Encoders
 from countersign.platform import queues
 from countersign.platform.db import database
 from countersign.platform.outbox import Outbox, queue_urls
@@ -24,11 +25,10 @@ class Settings(DatabaseSettings, EmbeddingSettings):
 
 
 @functools.cache
-def _indexer() -> Indexer:
+def _ready() -> tuple[Outbox, Encoders, str]:
     settings = load(Settings)
     outbox = Outbox(database(settings), queue_urls(settings))
-    model = embedding_model(settings)
-    return Indexer(outbox, model, settings.embedding_price, settings.documents_bucket)
+    return outbox, Encoders(*embedding_models(settings)), settings.documents_bucket
 
 
 def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -37,7 +37,8 @@ def lambda_handler(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def _index(body: queues.Body) -> None:
-    _indexer().index(UUID(body["organization_id"]), UUID(body["document_id"]))
+    outbox, encoders, bucket = _ready()
+    work(outbox, encoders, bucket, body)
 
 
 start.over()

@@ -19,6 +19,7 @@ class Settings(DatabaseSettings, IngestSettings):
     drafts_queue_url: str
     outbound_queue_url: str
     attachments_queue_url: str
+    index_queue_url: str
     relay_queue_url: str
 
 

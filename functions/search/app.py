@@ -10,7 +10,8 @@ from countersign import start
 from countersign.identity.access import Access
 from countersign.knowledge.search_operations import operations
 from countersign.knowledge.searching import Embedder
-from countersign.models import EmbeddingSettings, embedding_model
+from countersign.models import EmbeddingSettings, embedding_models
+from countersign.models.spaces import Encoders
 from countersign.platform.db import database
 from countersign.platform.http import Response, api_problem
 from countersign.platform.log import logger
@@ -26,7 +27,7 @@ class Settings(DatabaseSettings, EmbeddingSettings):
 def _access() -> Access:
     settings = load(Settings)
     store = database(settings)
-    embedder = Embedder(store, embedding_model(settings), settings)
+    embedder = Embedder(store, Encoders(*embedding_models(settings)))
     return Access(store, prepare=embedder.prepare)
 
 

@@ -30,14 +30,13 @@ KEY_NAME = "local"
 class Means:
     """What writing needs: the database as `app_owner` and as `app_rw`, and how channels are named.
 
-    Without `embedding` no article can be found; its price is in US dollars per million tokens.
+    Without `embedding` no article can be found by its meaning.
     """
 
     owner: Database
     rw: Database
     addressing: Addressing
     embedding: EmbeddingModel | None
-    embedding_price: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def _write(means: Means, tenant: Tenant, asked: Sample, now: datetime) -> dict[s
     organization_id = made.principal.organization_id
     articles = knowledge.write(means.rw, organization_id, tenant, now)
     if means.embedding:
-        knowledge.embed(means.rw, organization_id, means.embedding, means.embedding_price, now)
+        knowledge.embed(means.rw, organization_id, means.embedding, now)
     for each in tenant.conversations:
         source_url = knowledge.article_url(tenant, each.article)
         channel_id = made.channels[each.channel]

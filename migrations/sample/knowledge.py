@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from countersign.knowledge.tables import (
-    Chunk,
-    ChunkEmbedding,
-    Dataset,
-    Document,
-    DocumentVersion,
-)
-from countersign.models import EmbeddingModel, tokens
-from countersign.models.spaces import space_of
-from countersign.models.tables import ModelUsage
-from countersign.models.vectors import padded
+from countersign.knowledge import chunking, vectors
+from countersign.knowledge.chunking import MARKDOWN
+from countersign.knowledge.tables import Chunk, Dataset, Document, DocumentVersion
+from countersign.knowledge.vectors import PASSAGES, Bare
+from countersign.models import EmbeddingModel, spending
+from countersign.models.spaces import Encoders
 from countersign.platform.db import Database, TenantSession
 from countersign.platform.ids import new_id
 from countersign.platform.tables import JobRun
 from migrations.sample.tenants import Tenant
 
 ARTICLES = Path(__file__).parent / "articles"
-CHUNK_CHARACTERS = 500
+BATCH = 64
 REFRESH = timedelta(days=7)
-_TEXTS_PER_CALL = 64
-_PARAGRAPH = re.compile(r"\S.*?(?=\s*(?:\n[ \t]*\n|\Z))", re.DOTALL)
 
 
 def article_url(tenant: Tenant, name: str) -> str:
@@ -133,62 +123,35 @@ def _chunk(session: TenantSession, document: Document, content: str) -> None:
         .where(Chunk.organization_id == session.organization_id)
         .where(Chunk.document_id == document.id)
     )
-    for index, (start, end) in enumerate(pieces(content)):
+    for index, piece in enumerate(chunking.pieces(content, MARKDOWN)):
         session.add(
             Chunk(
                 organization_id=session.organization_id,
                 id=new_id(),
                 document_id=document.id,
                 chunk_index=index,
-                start_offset=start,
-                end_offset=end,
-                text=content[start:end],
-                hash=hashlib.sha256(content[start:end].encode()).hexdigest(),
+                start_offset=piece.start,
+                end_offset=piece.end,
+                heading=piece.heading,
+                text=piece.text,
+                hash=piece.hash,
             )
         )
     session.flush()
 
 
-def pieces(content: str, most: int = CHUNK_CHARACTERS) -> Iterator[tuple[int, int]]:
-    """Where the chunks of a text begin and end, in characters: whole paragraphs, as many as fit.
+def embed(rw: Database, organization_id: UUID, model: EmbeddingModel, now: datetime) -> None:
+    """Give each chunk that lacks one its vector, some at a time.
 
-    A paragraph longer than `most` is a chunk of its own.
-    """
-    start = end = None
-    for paragraph in _PARAGRAPH.finditer(content):
-        if start is not None and end is not None and paragraph.end() - start > most:
-            yield start, end
-            start = None
-        start = paragraph.start() if start is None else start
-        end = paragraph.end()
-    if start is not None and end is not None:
-        yield start, end
-
-
-def embed(
-    rw: Database, organization_id: UUID, model: EmbeddingModel, price: float, now: datetime
-) -> None:
-    """Give each chunk that lacks one its vector in the space of `model`, some at a time.
-
-    `price` is in US dollars per million tokens. The model is called outside any transaction.
     Raises the errors of `models.errors`.
     """
-    with rw.tenant(organization_id) as session:
-        space = space_of(session, model)
-        missing = iter(_without_vector(session, space))
-    while some := list(islice(missing, _TEXTS_PER_CALL)):
-        embedded = model.embed([text for _, text in some])
+    encoders = Encoders(model)
+    while bare := _bare(rw, organization_id, encoders):
+        embedded = spending.embed(rw, organization_id, model, [one.text for one in bare])
         with rw.tenant(organization_id) as session:
-            for (chunk_id, _), vector in zip(some, embedded.vectors, strict=True):
-                session.add(
-                    ChunkEmbedding(
-                        organization_id=organization_id,
-                        embedding_space_id=space,
-                        chunk_id=chunk_id,
-                        embedding=padded(vector),
-                    )
-                )
-            session.add(_usage(organization_id, model, embedded.input_tokens, price))
+            encoder = encoders.target(session)
+            encoders.hold(session, encoder)
+            vectors.keep(session, PASSAGES, encoder.space, bare, embedded.vectors)
     with rw.tenant(organization_id) as session:
         session.execute(
             update(Document)
@@ -198,27 +161,6 @@ def embed(
         )
 
 
-def _without_vector(session: TenantSession, space: UUID) -> list[tuple[UUID, str]]:
-    has_vector = (
-        select(ChunkEmbedding.chunk_id)
-        .where(ChunkEmbedding.organization_id == session.organization_id)
-        .where(ChunkEmbedding.embedding_space_id == space)
-        .where(ChunkEmbedding.chunk_id == Chunk.id)
-    )
-    found = session.execute(
-        select(Chunk.id, Chunk.text)
-        .where(Chunk.organization_id == session.organization_id, ~has_vector.exists())
-        .order_by(Chunk.id)
-    )
-    return [(row.id, row.text) for row in found]
-
-
-def _usage(organization_id: UUID, model: EmbeddingModel, count: int, price: float) -> ModelUsage:
-    return ModelUsage(
-        organization_id=organization_id,
-        kind="embedding",
-        model_key=f"{model.provider}/{model.model}",
-        input_tokens=count,
-        output_tokens=0,
-        cost_microusd=tokens.cost(count, price),
-    )
+def _bare(rw: Database, organization_id: UUID, encoders: Encoders) -> list[Bare]:
+    with rw.tenant(organization_id) as session:
+        return vectors.lacking(session, PASSAGES, encoders.target(session).space, BATCH)

@@ -26,6 +26,7 @@ from countersign.models.errors import (
     ModelThrottled,
     ModelUnavailable,
 )
+from countersign.models.spaces import Encoders
 from countersign.models.tables import ModelUsage
 from countersign.platform import clock
 from countersign.platform.errors import NotFound, Stale, Unavailable
@@ -89,7 +90,7 @@ def path(database: TestDatabase, memory_queues: MemoryQueues) -> Path:
 
 def use(path: Path, *answers: Mapping[str, Any] | str | Exception) -> Saying:
     chat = Saying(*answers)
-    path.writer = Writer(path.database.app_rw, chat, HashingEncoder(), MODEL_SETTINGS)
+    path.writer = Writer(path.database.app_rw, chat, Encoders(HashingEncoder()), MODEL_SETTINGS)
     return chat
 
 
@@ -152,7 +153,7 @@ def test_what_a_failed_embedding_cost_is_noted(path: Path) -> None:
         def embed(self, *_: Any, **__: Any) -> Embeddings:
             raise ModelMalformed("Not a number.").billed(20)
 
-    path.writer = Writer(path.database.app_rw, Saying(), Failing(), MODEL_SETTINGS)
+    path.writer = Writer(path.database.app_rw, Saying(), Encoders(Failing()), MODEL_SETTINGS)
     path.draft()
     assert request(path).status == "waiting"
     assert path.count(ModelUsage, kind="embedding", cost_microusd=2) == 1
@@ -414,7 +415,7 @@ def test_a_message_that_arrives_while_a_model_writes_supersedes(path: Path) -> N
             return super().answer(*args, **kwargs)
 
     chat = Interrupted(GOOD)
-    path.writer = Writer(path.database.app_rw, chat, HashingEncoder(), MODEL_SETTINGS)
+    path.writer = Writer(path.database.app_rw, chat, Encoders(HashingEncoder()), MODEL_SETTINGS)
     path.draft()
     assert path.count(Draft) == 0
     assert path.count(DraftRequest, status="superseded", reason="newer_message") == 1
@@ -431,7 +432,9 @@ def test_two_workers_do_not_write_the_same_draft(path: Path) -> None:
                 work(path.outbox, path.writer, path.tenant.organization_id, request(path).id)
             return super().answer(*args, **kwargs)
 
-    path.writer = Writer(path.database.app_rw, Nested(GOOD), HashingEncoder(), MODEL_SETTINGS)
+    path.writer = Writer(
+        path.database.app_rw, Nested(GOOD), Encoders(HashingEncoder()), MODEL_SETTINGS
+    )
     path.draft()
     path.sent.sent["drafts"].append((body, 0))
     path.draft()
@@ -446,13 +449,13 @@ def test_a_lease_that_was_taken_over_stores_nothing(
             later = clock.now() + requests.LEASE + timedelta(seconds=1)
             monkeypatch.setattr(clock, "now", lambda: later)
             path.writer = Writer(
-                path.database.app_rw, Saying(GOOD), HashingEncoder(), MODEL_SETTINGS
+                path.database.app_rw, Saying(GOOD), Encoders(HashingEncoder()), MODEL_SETTINGS
             )
             work(path.outbox, path.writer, path.tenant.organization_id, request(path).id)
             return super().answer(*args, **kwargs)
 
     slow = Slow({**GOOD, "answer": "Too late."})
-    path.writer = Writer(path.database.app_rw, slow, HashingEncoder(), MODEL_SETTINGS)
+    path.writer = Writer(path.database.app_rw, slow, Encoders(HashingEncoder()), MODEL_SETTINGS)
     path.draft()
     assert draft(path).suggested_text == "Yes, for 30 days."
     assert path.count(ModelUsage, kind="chat") == 2

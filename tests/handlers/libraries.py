@@ -49,7 +49,7 @@ WITH_EVENTS: dict[str, set[str]] = {
     "knowledge": AWS | DRIVER,
     "crawl": AWS | DRIVER | {"protego"},
     "relay": AWS | DRIVER,
-    "migrations": AWS | DRIVER,
+    "migrations": AWS | DRIVER | {"semantic_text_splitter"},
 }
 """After any event, these too."""
 

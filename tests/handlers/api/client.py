@@ -20,7 +20,8 @@ from countersign.conversations.tables import Attachment
 from countersign.identity import api_keys
 from countersign.identity.api_keys import Scope
 from countersign.identity.tables import OrganizationMembership, User
-from countersign.knowledge.indexing import Indexer
+from countersign.knowledge.working import work
+from countersign.models.spaces import Encoders
 from countersign.platform.db import Database, engine
 from countersign.platform.ids import new_id
 from countersign.platform.tables import AuditEvent
@@ -30,7 +31,7 @@ from functions.search import app as search
 from tests.conftest import TestDatabase
 from tests.world import HashingEncoder, Path, Tenant
 
-_OF_KNOWLEDGE = re.compile(r"/v1/(crawls|datasets|documents|job-runs)(/|$)")
+_OF_KNOWLEDGE = re.compile(r"/v1/(crawls|datasets|documents|job-runs|re-embedding)(/|$)")
 
 
 @dataclass(frozen=True)
@@ -250,10 +251,9 @@ class Story:
         }
 
     def index(self) -> None:
-        """Index every document that is queued."""
-        indexer = Indexer(self.path.outbox, HashingEncoder(), 0.1, "documents")
+        """Do all that the index queue asks for."""
         for body in self.path.sent.take("index"):
-            indexer.index(self.tenant.organization_id, UUID(body["document_id"]))
+            work(self.path.outbox, Encoders(HashingEncoder()), "documents", body)
 
     def attached(self, message_id: str | None, **values: Any) -> str:
         """A file of a message that has been fetched, with other values if given, or an upload that

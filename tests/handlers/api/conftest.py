@@ -6,6 +6,7 @@ import pytest
 
 from countersign.identity.access import Access
 from countersign.knowledge.searching import Embedder
+from countersign.models.spaces import Encoders
 from countersign.platform import storage
 from functions.approvals import app as approvals
 from functions.knowledge import app as knowledge
@@ -30,7 +31,7 @@ def access(
     for app, bucket in ((approvals, "messages"), (knowledge, "documents")):
         access = Access(database.app_rw, world.outbox(database), bucket)
         monkeypatch.setattr(app, "_access", lambda access=access: access)
-    embedder = Embedder(database.app_rw, world.HashingEncoder(), world.MODEL_SETTINGS)
+    embedder = Embedder(database.app_rw, Encoders(world.HashingEncoder()))
     searching = Access(database.app_rw, prepare=embedder.prepare)
     monkeypatch.setattr(search, "_access", lambda: searching)
 

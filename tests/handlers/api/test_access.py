@@ -238,6 +238,7 @@ def test_the_function_finds_its_database_by_its_environment(
         "DRAFTS_QUEUE_URL": "drafts",
         "OUTBOUND_QUEUE_URL": "outbound",
         "ATTACHMENTS_QUEUE_URL": "attachments",
+        "INDEX_QUEUE_URL": "index",
         "RELAY_QUEUE_URL": "relay",
         "MESSAGES_BUCKET": "messages",
     }

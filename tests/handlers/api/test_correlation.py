@@ -49,6 +49,7 @@ def functions(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
         drafts_queue_url="drafts",
         outbound_queue_url="outbound",
         attachments_queue_url="attachments",
+        index_queue_url="index",
         relay_queue_url="relay",
     )
     monkeypatch.setattr(ingest, "_ready", lambda: (settings, story.path.outbox))

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from countersign.identity.access import Access
 from countersign.knowledge.searching import Embedder
 from countersign.models.errors import ModelUnavailable
+from countersign.models.spaces import Encoders
 from countersign.models.tables import ModelUsage
 from functions.search import app
 from tests import world
@@ -76,13 +77,16 @@ def test_filters_leave_out_what_they_do_not_fit(searcher: Api, database: TestDat
 def test_messages_are_a_corpus_of_their_own(story: Story) -> None:
     story.drafted("Where is my order 123-4567890?")
     story.ada_writes("It still has not come.", "c1")
-    found = story.api.post("/search", {"query": "1234567890", "corpus": "messages"})
-    first = found["items"][0]
+    asked = {"query": "1234567890", "corpus": "messages"}
+    before = story.api.post("/search", asked)["items"][0]
+    assert before["similarity"] is None
+    story.index()
+    first = story.api.post("/search", asked)["items"][0]
     assert first["text"] == "Where is my order 123-4567890?"
     assert first["message"]["direction"] == "inbound"
     assert first["document"] is None
-    # It was drafted for, so it has a vector.
     assert first["similarity"] is not None
+    assert first["score"] > before["score"]
 
 
 def test_messages_are_shown_to_who_may_read_them(database: TestDatabase, story: Story) -> None:
@@ -142,7 +146,7 @@ def test_a_model_that_does_not_answer_is_unavailable_and_billed(
         def embed(self, *_: Any, **__: Any) -> Any:
             raise ModelUnavailable().billed(7)
 
-    embedder = Embedder(database.app_rw, Broken(), world.MODEL_SETTINGS)
+    embedder = Embedder(database.app_rw, Encoders(Broken()))
     access = Access(database.app_rw, prepare=embedder.prepare)
     monkeypatch.setattr(app, "_access", lambda: access)
     answer = story.api.call("POST", "/search", {"query": "seal"})

@@ -35,6 +35,7 @@ from countersign.drafting.tables import (
 )
 from countersign.identity.api_keys import Principal
 from countersign.identity.preferences import preferences
+from countersign.knowledge import unembedded
 from countersign.platform import audit
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import Conflict, Invalid, NotFound
@@ -88,6 +89,7 @@ def approve(
         message, delivery = outbound.say(
             session, conversation, text, principal.person, until, now, chosen
         )
+    unembedded.promise(session, [message.id])
     action = _act(session, principal, draft, "approve" if text == draft.suggested_text else "edit")
     action.final_text, action.message_id, action.notes = text, message.id, notes
     action.diff_json = _difference(draft.suggested_text, text)

@@ -19,6 +19,7 @@ from countersign.channels.tables import Channel, WebhookDelivery
 from countersign.conversations import inbound, locking, outbound
 from countersign.conversations.inbound import Arrival, Content, Received
 from countersign.drafting import overtaking, requests
+from countersign.knowledge import unembedded
 from countersign.platform import audit
 from countersign.platform.db import TenantSession
 from countersign.platform.ids import new_id
@@ -92,6 +93,7 @@ def _receive(
     arrivals = [arrival for event, arrival in unheard.items() if event in new]
     conversations = inbound.lock_or_open(session, arrivals)
     received = inbound.receive(session, conversations, arrivals, now)
+    unembedded.promise(session, [one.message.id for one in received])
     if received:
         _ask_for_drafts(session, received, now)
     _hear_of_bounces(session, webhooks, received, now)

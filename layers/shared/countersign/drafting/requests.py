@@ -154,9 +154,9 @@ def claim(
         end(session, request, "abstained", "suppressed", now)
         return None
     # Who only opens requests starts without the room of models.
-    from countersign.models.spending import spent_today
+    from countersign.identity.budget import may_spend
 
-    if spent_today(session, now) >= preferences(session).daily_model_budget_microusd:
+    if not may_spend(session, now):
         end(session, request, "abstained", "daily_budget_spent", now)
         return None
     request.status = "drafting"

@@ -13,7 +13,6 @@ from countersign.drafting.prompts import REPLY
 from countersign.drafting.requests import MAX_ATTEMPTS, Job
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.drafting.writing import Written
-from countersign.knowledge import messages
 from countersign.models.errors import ModelError, ModelRefused, ModelUnavailable
 from countersign.models.tables import ModelUsage
 from countersign.platform import audit
@@ -36,8 +35,6 @@ def settle(
     What it cost is noted whoever holds the lease by now.
     """
     _note_usage(session, job, outcome)
-    if outcome.embedded:
-        messages.keep(session, job.request.trigger_message_id, outcome.embedded)
     request = _held(session, job)
     if request is None:
         return

@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,9 +14,9 @@ from countersign.drafting.prompts import REPLY, prompt
 from countersign.drafting.requests import Job
 from countersign.knowledge import passages
 from countersign.knowledge.passages import Embedded, Passage
-from countersign.models import ChatModel, EmbeddingModel, ModelSettings, tokens
+from countersign.models import ChatModel, ModelSettings, tokens
 from countersign.models.errors import ModelError, ModelMalformed
-from countersign.models.spaces import space_of
+from countersign.models.spaces import Encoder, Encoders
 from countersign.models.vectors import padded
 from countersign.platform.db import Database
 
@@ -76,8 +74,6 @@ class Written:
     error: ModelError | None
     model_key: str
     usage: tuple[Usage, ...]
-    embedded: Embedded | None = None
-    """The vector of the message that it answers, where it was asked for."""
 
 
 class Writer:
@@ -87,12 +83,12 @@ class Writer:
         self,
         database: Database,
         chat: ChatModel,
-        embedding: EmbeddingModel,
+        encoders: Encoders,
         settings: ModelSettings,
     ) -> None:
         self._database = database
         self._chat = chat
-        self._embedding = embedding
+        self._encoders = encoders
         self._settings = settings
         self.model_key = f"{chat.provider}/{chat.model}"
 
@@ -101,18 +97,15 @@ class Writer:
         question = job.messages[-1].body_text[:MESSAGE_CHARACTERS].strip()
         if not question:
             return self._nothing("empty_message", ())
+        with self._database.tenant(job.request.organization_id) as session:
+            encoder = self._encoders.of(session)
         try:
-            embedded = self._embedding.embed([question], purpose="query")
+            embedded = encoder.model.embed([question], purpose="query")
         except ModelError as error:
-            return self._failed(error, self._embedding_usage(error.input_tokens))
-        used = self._embedding_usage(embedded.input_tokens)
-        asked = self._placed(job.request.organization_id, embedded.vectors[0])
-        written = self._answered(job, self._retrieve(job, question, asked), used)
-        return replace(written, embedded=asked)
-
-    def _placed(self, organization_id: UUID, vector: Sequence[float]) -> Embedded:
-        with self._database.tenant(organization_id) as session:
-            return Embedded(padded(vector), space_of(session, self._embedding))
+            return self._failed(error, _embedding_usage(encoder, error.input_tokens))
+        used = _embedding_usage(encoder, embedded.input_tokens)
+        asked = Embedded(padded(embedded.vectors[0]), encoder.space)
+        return self._answered(job, self._retrieve(job, question, asked), used)
 
     def _retrieve(self, job: Job, question: str, asked: Embedded) -> list[Passage]:
         with self._database.tenant(job.request.organization_id) as session:
@@ -162,15 +155,16 @@ class Writer:
         known = reason if _REASON.fullmatch(reason) else "no_source_answers"
         return Written(None, [], known, None, self.model_key, usage)
 
-    def _embedding_usage(self, count: int) -> Usage:
-        key = f"{self._embedding.provider}/{self._embedding.model}"
-        cost = tokens.cost(count, self._settings.embedding_price)
-        return Usage("embedding", key, None, count, 0, cost)
-
     def _chat_usage(self, asked: int, answered: int) -> Usage:
         cost = tokens.cost(asked, self._settings.chat_input_price)
         cost += tokens.cost(answered, self._settings.chat_output_price)
         return Usage("chat", self.model_key, REPLY, asked, answered, cost)
+
+
+def _embedding_usage(encoder: Encoder, count: int) -> Usage:
+    model = encoder.model
+    cost = tokens.cost(count, model.price)
+    return Usage("embedding", f"{model.provider}/{model.model}", None, count, 0, cost)
 
 
 def _shown(job: Job, found: list[Passage]) -> str:
@@ -182,7 +176,12 @@ def _shown(job: Job, found: list[Passage]) -> str:
         for message in job.messages
     ]
     sources = [
-        {"id": f"S{number}", "title": passage.title, "text": passage.text}
+        {
+            "id": f"S{number}",
+            "title": passage.title,
+            "heading": passage.heading,
+            "text": passage.text,
+        }
         for number, passage in enumerate(found, 1)
     ]
     shown = {

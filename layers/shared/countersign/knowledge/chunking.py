@@ -47,7 +47,7 @@ class Piece:
 
     @property
     def embedded(self) -> str:
-        """What an encoder is shown of it."""
+        """What an encoder is shown of it (and again, of a chunk, by `vectors.PASSAGES`)."""
         return f"{self.heading}\n\n{self.text}" if self.heading else self.text
 
     @property

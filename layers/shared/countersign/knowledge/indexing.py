@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from itertools import islice
 from uuid import UUID
 
+from countersign.identity.budget import may_spend
 from countersign.knowledge import chunking, documents, parsing, progress, staging
 from countersign.knowledge.chunking import Piece
 from countersign.knowledge.parsing import Unreadable
 from countersign.knowledge.progress import Job, Overtaken
 from countersign.knowledge.tables import DocumentVersion
-from countersign.models import EmbeddingModel, Embeddings, tokens
+from countersign.models import Embeddings, spending
 from countersign.models.errors import ModelError, ModelRefused, ModelUnavailable
-from countersign.models.spaces import space_of
-from countersign.models.tables import ModelUsage
+from countersign.models.spaces import Encoder, Encoders
 from countersign.models.vectors import padded
 from countersign.platform import clock, storage
 from countersign.platform.errors import NotFound, TooLarge, Unavailable
@@ -42,12 +42,10 @@ MOST_MALFORMED = 5
 
 @dataclass(frozen=True)
 class Indexer:
-    """What makes versions: a model with its price, in US dollars per million tokens, and where the
-    files lie."""
+    """What makes versions: models that embed, and where the files lie."""
 
     outbox: Outbox
-    model: EmbeddingModel
-    price: float
+    encoders: Encoders
     bucket: str
 
     def index(self, organization_id: UUID, document_id: UUID) -> None:
@@ -57,10 +55,11 @@ class Indexer:
         """
         with self.outbox.transaction(organization_id) as session:
             job = progress.claim(session, document_id, clock.now())
+            encoder = self.encoders.of(session)
         if job is None:
             return
         try:
-            status = self._settle(job)
+            status = self._settle(job, encoder)
         except Overtaken:
             status = "overtaken"
         logger.info(
@@ -70,10 +69,10 @@ class Indexer:
             status=status,
         )
 
-    def _settle(self, job: Job) -> str:
+    def _settle(self, job: Job, encoder: Encoder) -> str:
         """Work on a leased document and say what became of it. Raises `Overtaken`."""
         try:
-            is_whole = self._work(job)
+            is_whole = self._work(job, encoder)
         except Unreadable as error:
             return self._fail(job, error.reason, error.detail)
         except ModelRefused as error:
@@ -82,17 +81,17 @@ class Indexer:
             return self._put_off(job, error)
         with self.outbox.transaction(job.organization_id) as session:
             document = progress.held(session, job)
-            if is_whole:
-                progress.complete(session, document, clock.now())
-            elif is_whole is None:
+            if is_whole is None:
                 progress.settle_same(session, document, clock.now())
-            elif progress.may_spend(session, clock.now()):
+            elif is_whole and self.encoders.hold(session, encoder):
+                progress.complete(session, document, clock.now())
+            elif may_spend(session, clock.now()):
                 progress.give_back(session, document, None, None)
             else:
                 progress.wait_for_money(session, document, clock.now())
             return document.processing_status
 
-    def _work(self, job: Job) -> bool | None:
+    def _work(self, job: Job, encoder: Encoder) -> bool | None:
         """Keep the passages of the version under work; whether all of them are, and None if the
         text is the live version's."""
         until = time.monotonic() + SECONDS
@@ -100,14 +99,13 @@ class Indexer:
         if text is None:
             return None
         with self.outbox.database.tenant(job.organization_id) as session:
-            space = space_of(session, self.model)
-            index, end = staging.kept(session, job.document, space)
+            index, end = staging.kept(session, job.document, encoder.space)
         pieces = chunking.pieces(text.content, text.content_type, end)
         left = TOKENS
         while batch := list(islice(pieces, BATCH)):
             if time.monotonic() > until or left <= 0:
                 return False
-            spent, may_go_on = self._keep(job, space, index, batch)
+            spent, may_go_on = self._keep(job, encoder, index, batch)
             left -= spent
             index += len(batch)
             if not may_go_on:
@@ -142,48 +140,35 @@ class Indexer:
             session.add(version)
         return version
 
-    def _keep(self, job: Job, space: UUID, index: int, batch: Sequence[Piece]) -> tuple[int, bool]:
+    def _keep(
+        self, job: Job, encoder: Encoder, index: int, batch: Sequence[Piece]
+    ) -> tuple[int, bool]:
         """Keep a batch with its vectors, those of unchanged passages as they are; the tokens that
         it took, and whether there is money for more."""
         with self.outbox.database.tenant(job.organization_id) as session:
-            vectors = staging.unchanged(session, job.document, space, batch)
+            vectors = staging.unchanged(session, job.document, encoder.space, batch)
         new = list({piece.hash: piece for piece in batch if piece.hash not in vectors}.values())
-        embedded = self._embed(job, new)
+        embedded = self._embed(job, encoder, new)
         fresh = zip(new, embedded.vectors, strict=True)
         vectors |= {piece.hash: padded(vector) for piece, vector in fresh}
         now = clock.now()
         with self.outbox.database.tenant(job.organization_id) as session:
             document = progress.held(session, job)
-            staging.stage(session, document, space, index, batch, vectors)
+            staging.stage(session, document, encoder.space, index, batch, vectors)
             progress.note(session, document, len(batch), len(new), batch[-1].end, now)
             session.flush()
-            return embedded.input_tokens, not new or progress.may_spend(session, now)
+            return embedded.input_tokens, not new or may_spend(session, now)
 
-    def _embed(self, job: Job, new: Sequence[Piece]) -> Embeddings:
-        """The vectors of passages. What a call has cost is noted whatever became of it."""
+    def _embed(self, job: Job, encoder: Encoder, new: Sequence[Piece]) -> Embeddings:
         if not new:
-            return Embeddings((), 0, self.model.model)
-        try:
-            embedded = self.model.embed([piece.embedded for piece in new])
-        except ModelError as error:
-            self._note_usage(job, error.input_tokens)
-            raise
-        self._note_usage(job, embedded.input_tokens)
-        return embedded
-
-    def _note_usage(self, job: Job, count: int) -> None:
-        usage = ModelUsage(
-            organization_id=job.organization_id,
-            kind="embedding",
-            model_key=f"{self.model.provider}/{self.model.model}",
+            return Embeddings((), 0, encoder.model.model)
+        return spending.embed(
+            self.outbox.database,
+            job.organization_id,
+            encoder.model,
+            [piece.embedded for piece in new],
             subject_id=job.document.id,
-            input_tokens=count,
-            output_tokens=0,
-            cost_microusd=tokens.cost(count, self.price),
         )
-        if count:
-            with self.outbox.database.tenant(job.organization_id) as session:
-                session.add(usage)
 
     def _fail(self, job: Job, reason: str, detail: str) -> str:
         with self.outbox.transaction(job.organization_id) as session:

@@ -8,11 +8,8 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 
 from countersign.conversations.tables import Message
-from countersign.knowledge.passages import Embedded
-from countersign.knowledge.tables import MessageEmbedding
 from countersign.platform.db import TenantSession
 from countersign.retrieval.corpus import Corpus
 from countersign.retrieval.hybrid import Hit
@@ -31,17 +28,6 @@ class FoundMessage:
     language: str
     text: str
     hit: Hit
-
-
-def keep(session: TenantSession, message_id: UUID, embedded: Embedded) -> None:
-    """Keep a message's vector; the one that is there stays."""
-    new = insert(MessageEmbedding).values(
-        organization_id=session.organization_id,
-        embedding_space_id=embedded.space,
-        message_id=message_id,
-        embedding=list(embedded.vector),
-    )
-    session.execute(new.on_conflict_do_nothing())
 
 
 def described(session: TenantSession, hits: Sequence[Hit]) -> list[FoundMessage]:

@@ -153,6 +153,20 @@ def index_document_again(call: Call, document_id: UUID) -> schemas.Document:
     return reading.document(call.session, document_id)
 
 
+@operations.add("POST", "/v1/re-embedding", "knowledge:write")
+def re_embed(call: Call) -> schemas.JobRun:
+    """Embed anew
+
+    Every passage and message gets a vector of the embedding model that is configured now, where it
+    has none; then, and not before, searches and drafts use those. Where the model is the same, what
+    lacks a vector gets one. While it is under way, asking again answers the run that there is.
+    """
+    # Whoever only documents this needs no vectors.
+    from countersign.knowledge import moving
+
+    return schemas.JobRun.model_validate(moving.begin(call.session))
+
+
 @operations.add("GET", "/v1/job-runs", "knowledge:read")
 def read_job_runs(call: Call, query: schemas.JobRunsQuery) -> schemas.JobRuns:
     """List job runs

@@ -11,10 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from countersign.identity.preferences import preferences
+from countersign.identity.budget import may_spend, next_day
 from countersign.knowledge import documents, staging
 from countersign.knowledge.tables import Document, DocumentVersion
-from countersign.models.spending import spent_today
 from countersign.platform import audit
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import CountersignError, Unavailable
@@ -70,15 +69,9 @@ def claim(session: TenantSession, document_id: UUID, now: datetime) -> Job | Non
     return Job(document)
 
 
-def may_spend(session: TenantSession, now: datetime) -> bool:
-    """Whether the organization's models have cost less today than they may."""
-    return spent_today(session, now) < preferences(session).daily_model_budget_microusd
-
-
 def wait_for_money(session: TenantSession, document: Document, now: datetime) -> None:
-    """Go on with a document when there is a new day's budget (UTC)."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    give_back(session, document, midnight + timedelta(days=1), BUDGET_SPENT)
+    """Go on with a document when there is a new day's budget."""
+    give_back(session, document, next_day(now), BUDGET_SPENT)
 
 
 def give_back(

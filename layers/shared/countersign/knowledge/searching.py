@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import select
 
 from countersign.identity.api_keys import Principal
-from countersign.identity.preferences import preferences
+from countersign.identity.budget import may_spend
 from countersign.knowledge import messages, passages
 from countersign.knowledge import search_schemas as schemas
 from countersign.knowledge.messages import MESSAGES, FoundMessage
 from countersign.knowledge.passages import CHUNKS, Embedded, Passage
 from countersign.knowledge.tables import Dataset
-from countersign.models import EmbeddingModel, EmbeddingSettings
+from countersign.models import spending
 from countersign.models.errors import ModelError
-from countersign.models.spaces import space_of
-from countersign.models.spending import note_embedding, spent_today
+from countersign.models.spaces import Encoders
 from countersign.models.vectors import padded
 from countersign.platform import clock
 from countersign.platform.db import Database, TenantSession
@@ -33,33 +31,30 @@ from countersign.retrieval.hybrid import Found, Question
 class Embedder:
     """Gives questions their vectors, within what an organization may spend on models."""
 
-    def __init__(
-        self, database: Database, embedding: EmbeddingModel, settings: EmbeddingSettings
-    ) -> None:
-        self._database, self._embedding, self._settings = database, embedding, settings
+    def __init__(self, database: Database, encoders: Encoders) -> None:
+        self._database, self._encoders = database, encoders
 
     def prepare(self, principal: Principal, given: Mapping[str, Any]) -> Embedded:
         """Embed the question of a request; what it costs is noted, whatever comes of it.
 
         Raises `Exhausted` where the day's budget is spent, `Unavailable` where the model is.
         """
-        with self._database.tenant(principal.organization_id) as session:
-            budget = preferences(session).daily_model_budget_microusd
-            if spent_today(session, clock.now()) >= budget:
+        organization_id = principal.organization_id
+        with self._database.tenant(organization_id) as session:
+            if not may_spend(session, clock.now()):
                 raise Exhausted("What models may cost the organization in a day is spent.")
+            encoder = self._encoders.of(session)
         try:
-            embedded = self._embedding.embed([given["body"].query], purpose="query")
+            embedded = spending.embed(
+                self._database,
+                organization_id,
+                encoder.model,
+                [given["body"].query],
+                purpose="query",
+            )
         except ModelError as error:
-            self._note(principal, error.input_tokens)
             raise Unavailable("The embedding model does not answer; try again.") from error
-        space = self._note(principal, embedded.input_tokens)
-        return Embedded(padded(embedded.vectors[0]), space)
-
-    def _note(self, principal: Principal, tokens: int) -> UUID:
-        with self._database.tenant(principal.organization_id) as session:
-            if tokens:
-                note_embedding(session, self._embedding, tokens, self._settings.embedding_price)
-            return space_of(session, self._embedding)
+        return Embedded(padded(embedded.vectors[0]), encoder.space)
 
 
 def search(

@@ -5,6 +5,8 @@ It must not know what is asked of a model or why: no prompt, draft, message or c
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from countersign.models.schemas import (
     ChatAnswer,
     ChatModel,
@@ -26,6 +28,7 @@ __all__ = [
     "ModelSettings",
     "chat_model",
     "embedding_model",
+    "embedding_models",
 ]
 
 
@@ -54,6 +57,7 @@ def embedding_model(settings: EmbeddingSettings) -> EmbeddingModel:
             settings.embedding_model,
             settings.embedding_dimensions,
             settings.embedding_timeout_seconds,
+            settings.embedding_price,
         )
     if settings.embedding_provider == "openai":
         from countersign.models.openai_compatible import Endpoint, OpenAIEmbeddings
@@ -63,7 +67,35 @@ def embedding_model(settings: EmbeddingSettings) -> EmbeddingModel:
             settings.embedding_secret_id,
             settings.embedding_timeout_seconds,
         )
-        return OpenAIEmbeddings(endpoint, settings.embedding_model, settings.embedding_dimensions)
+        return OpenAIEmbeddings(
+            endpoint,
+            settings.embedding_model,
+            settings.embedding_dimensions,
+            settings.embedding_price,
+        )
     raise Invalid(
         f"EMBEDDING_PROVIDER is {settings.embedding_provider!r}; set it to openai or bedrock."
     )
+
+
+def embedding_models(settings: EmbeddingSettings) -> tuple[EmbeddingModel, ...]:
+    """The embedding model that the settings name, and after it the previous one, if there is one.
+
+    Opens no connection. Raises `Invalid`.
+    """
+    current = embedding_model(settings)
+    if not settings.previous_embedding_provider:
+        return (current,)
+    previous = replace(
+        settings,
+        embedding_provider=settings.previous_embedding_provider,
+        embedding_model=settings.previous_embedding_model,
+        embedding_base_url=settings.previous_embedding_base_url,
+        embedding_secret_id=settings.previous_embedding_secret_id,
+        embedding_dimensions=settings.previous_embedding_dimensions,
+        embedding_price=settings.previous_embedding_price,
+    )
+    try:
+        return current, embedding_model(previous)
+    except Invalid as error:
+        raise Invalid(f"The previous embedding model: {error.detail}") from None

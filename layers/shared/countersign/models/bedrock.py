@@ -169,21 +169,26 @@ class BedrockChat(_Runtime):
         return None
 
 
-def bedrock_embeddings(model: str, dimensions: int, timeout_seconds: float) -> EmbeddingModel:
+def bedrock_embeddings(
+    model: str, dimensions: int, timeout_seconds: float, price: float = 0.0
+) -> EmbeddingModel:
     """The embedding model with that id, inference profile id or ARN. Raises `Invalid`."""
     if "titan-embed" in model:
-        return TitanEmbeddings(model, dimensions, timeout_seconds)
+        return TitanEmbeddings(model, dimensions, timeout_seconds, price)
     if "cohere.embed" in model:
-        return CohereEmbeddings(model, dimensions, timeout_seconds)
+        return CohereEmbeddings(model, dimensions, timeout_seconds, price)
     raise Invalid(
         f"EMBEDDING_MODEL is {model!r}; on Bedrock, set a Titan or Cohere embedding model."
     )
 
 
 class _BedrockEmbeddings(_Runtime):
-    def __init__(self, model: str, dimensions: int, timeout_seconds: float) -> None:
+    def __init__(
+        self, model: str, dimensions: int, timeout_seconds: float, price: float = 0.0
+    ) -> None:
         super().__init__(model, timeout_seconds)
         self.dimensions = check_dimensions(dimensions)
+        self.price = price
 
     def _invoke(self, body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         """The JSON object that the model answers, and the answer's headers."""

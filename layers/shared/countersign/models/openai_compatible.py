@@ -243,9 +243,10 @@ class OpenAIEmbeddings:
 
     provider = PROVIDER
 
-    def __init__(self, endpoint: Endpoint, model: str, dimensions: int) -> None:
+    def __init__(self, endpoint: Endpoint, model: str, dimensions: int, price: float = 0.0) -> None:
         self.model = model
         self.dimensions = check_dimensions(dimensions)
+        self.price = price
         self._endpoint = endpoint
 
     def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embeddings:

@@ -55,7 +55,10 @@ class ChatModel(Protocol):
 
 
 class EmbeddingModel(Protocol):
-    """A model that places texts in a space: `provider`, `model` and `dimensions` name the space."""
+    """A model that places texts in a space: `provider`, `model` and `dimensions` name the space.
+
+    `price` is in US dollars per million tokens.
+    """
 
     @property
     def provider(self) -> str: ...
@@ -65,6 +68,9 @@ class EmbeddingModel(Protocol):
 
     @property
     def dimensions(self) -> int: ...
+
+    @property
+    def price(self) -> float: ...
 
     def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embeddings:
         """One vector for each text, all of them or none; never retries.
@@ -92,7 +98,11 @@ class ChatSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingSettings:
-    """Which model embeds. The price is in US dollars per million tokens."""
+    """Which model embeds. Prices are in US dollars per million tokens.
+
+    `previous_embedding_…` is the one before: what organizations are searched by until they have
+    been moved (`re_embed`). An empty provider says that there is none.
+    """
 
     embedding_provider: str
     embedding_model: str
@@ -101,6 +111,12 @@ class EmbeddingSettings:
     embedding_dimensions: int
     embedding_price: float = 0.0
     embedding_timeout_seconds: float = 10.0
+    previous_embedding_provider: str = ""
+    previous_embedding_model: str = ""
+    previous_embedding_base_url: str = ""
+    previous_embedding_secret_id: str = ""
+    previous_embedding_dimensions: int = 0
+    previous_embedding_price: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
