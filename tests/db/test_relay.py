@@ -38,7 +38,8 @@ def later(monkeypatch: pytest.MonkeyPatch, wait: timedelta) -> None:
 
 
 def fail_to_publish(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let one message be taken in by a handler that dies right after its commit."""
+    """Let one message be taken in by a handler that dies right after its commit: it has promised
+    the draft, and the message's vector."""
 
     def send_delayed(queue_url: str, messages: Any) -> None:
         if queue_url != "relay":
@@ -48,7 +49,7 @@ def fail_to_publish(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as away:
         away.setattr(queues, "send_delayed", send_delayed)
         assert path.receive(path.tenant.webhook("Hello?")) == []
-    assert path.count(OutboxRow) == 1
+    assert path.count(OutboxRow) == 2
     assert path.sent.take("relay") == [{"check": "outbox"}]
     assert path.sent.take("drafts") == []
 

@@ -48,7 +48,7 @@ ATTEMPT, MAIL_ATTEMPT = (UUID(f"{SMALL}a{n}") for n in range(1, 3))
 REQUEST, DRAFT, LATE_ROW = (UUID(SMALL + last) for last in ("e1", "f1", "0b"))
 MEDIA, PART, KEPT = (UUID(SMALL + last) for last in ("f3", "f4", "f2"))
 ASKED, DRAFTED, REPLIED, DELIVERING, MAILING = (UUID(f"{SMALL}2{n}") for n in range(1, 6))
-DATASET, DOCUMENT, RUN = (UUID(f"{SMALL}d{n}") for n in (8, 9, 7))
+DATASET, DOCUMENT, RUN, MOVE = (UUID(f"{SMALL}d{n}") for n in (8, 9, 7, 6))
 PAGE = "documents/page.html"
 CRAWL, DUE = (UUID(SMALL + last) for last in ("ca", "5d"))
 KEY_ID, KEY_SECRET = UUID(int=1), "events-only-not-a-real-key"
@@ -81,6 +81,7 @@ def seed(database: TestDatabase) -> Tenant:
             _mailing(),
             _files(),
             _page(),
+            _move(),
         ):
             for row in rows:
                 session.add(row)
@@ -310,6 +311,11 @@ def _page() -> Iterator[Any]:
         file_size=100,
         job_run_id=RUN,
     )
+
+
+def _move() -> Iterator[Any]:
+    """A re-embedding that is to begin."""
+    yield JobRun(**_OWN, id=MOVE, type="re_embed")
 
 
 def _late_promise() -> OutboxRow:

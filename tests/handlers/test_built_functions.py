@@ -27,7 +27,7 @@ from countersign.conversations.tables import Attachment, Message
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.identity.tables import Organization
 from countersign.knowledge.crawling.tables import CrawlPage
-from countersign.knowledge.tables import Chunk, Document
+from countersign.knowledge.tables import Chunk, Document, MessageEmbedding
 from countersign.models.tables import ModelUsage
 from countersign.platform.db import Database, engine
 from countersign.platform.tables import AuditCheckpoint, JobRun, OutboxRow
@@ -381,6 +381,31 @@ def indexed(world: World, answer: Any) -> None:
     assert world.row(JobRun, events.RUN).status == "succeeded"
 
 
+def messages_embedded(world: World, answer: Any) -> None:
+    assert answer == {"batchItemFailures": []}
+    embedded = {row.message_id for row in world.rows(MessageEmbedding)}
+    assert embedded == {events.ASKED, events.DRAFTED}
+
+
+def moved(world: World, answer: Any) -> None:
+    assert answer == {"batchItemFailures": []}
+    run = world.row(JobRun, events.MOVE)
+    assert run.status == "succeeded"
+    assert run.metrics["embedded"] == run.metrics["texts"] == len(world.rows(MessageEmbedding))
+
+
+def moving(world: World, answer: Any) -> None:
+    """There is one under way: it is answered, and nothing is promised again."""
+    assert answer["statusCode"] == 201
+    assert json.loads(answer["body"])["id"] == str(events.MOVE)
+    assert "index" not in world.outside.queued
+
+
+def about_to_move(world: World, answer: Any) -> None:
+    runs = {str(row.id) for row in world.rows(JobRun) if row.type == "re_embed"}
+    assert set(answer["job_runs"]) == runs
+
+
 def document_read(world: World, answer: Any) -> None:
     assert answer["statusCode"] == 200
     read = json.loads(answer["body"])
@@ -419,8 +444,8 @@ EXPECTED: dict[str, dict[str, Callable[[World, Any], None]]] = {
     "drafts": {"request": drafted},
     "outbound": {"delivery": sent},
     "attachments": {"media": fetched(events.MEDIA), "mail": fetched(events.PART)},
-    "index": {"page": indexed},
-    "knowledge": {"read": document_read, "add": document_added},
+    "index": {"page": indexed, "messages": messages_embedded, "re-embedding": moved},
+    "knowledge": {"read": document_read, "add": document_added, "re-embed": moving},
     "crawl": {"turn": crawled, "refresh": refreshed},
     "relay": {"check": swept, "schedule": swept_and_checkpointed},
     "approvals": {
@@ -443,6 +468,7 @@ EXPECTED: dict[str, dict[str, Callable[[World, Any], None]]] = {
         "bootstrap": founded,
         "sample": sampled,
         "vector_indexes": maintained,
+        "re_embed": about_to_move,
     },
 }
 # What has to happen before an event makes sense.
