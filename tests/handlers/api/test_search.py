@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from countersign.identity.access import Access
+from countersign.knowledge import passages
 from countersign.knowledge.searching import Embedder
 from countersign.models.errors import ModelUnavailable
 from countersign.models.spaces import Encoders
@@ -72,6 +73,23 @@ def test_filters_leave_out_what_they_do_not_fit(searcher: Api, database: TestDat
     assert found(language="german") == [TEXTS[2]]
     assert found(least_score=2) == []
     assert len(found(limit=2)) == 2
+
+
+def test_a_search_sees_one_moment(
+    searcher: Api, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is published while it looks does not take away what it has found."""
+    described = passages.described
+
+    def after_another(*args: Any) -> Any:
+        with database.connect() as owner:
+            owner.execute("DELETE FROM chunks")
+        return described(*args)
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(passages, "described", after_another)
+        assert len(texts(searcher.post("/search", {"query": "seal", "dataset": "seals"}))) == 3
+    assert texts(searcher.post("/search", {"query": "seal", "dataset": "seals"})) == []
 
 
 def test_messages_are_a_corpus_of_their_own(story: Story) -> None:

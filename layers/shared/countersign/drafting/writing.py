@@ -108,7 +108,7 @@ class Writer:
         return self._answered(job, self._retrieve(job, question, asked), used)
 
     def _retrieve(self, job: Job, question: str, asked: Embedded) -> list[Passage]:
-        with self._database.tenant(job.request.organization_id) as session:
+        with self._database.reading(job.request.organization_id) as session:
             return passages.find(session, question, asked, SOURCES)
 
     def _answered(self, job: Job, found: list[Passage], used: Usage) -> Written:

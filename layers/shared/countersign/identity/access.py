@@ -78,7 +78,7 @@ class Access:
         self, operation: Operation, principal: Principal
     ) -> AbstractContextManager[TenantSession]:
         if operation.only_reads:
-            return self.database.tenant(principal.organization_id)
+            return self.database.reading(principal.organization_id)
         assert self.outbox is not None
         return self.outbox.transaction(principal.organization_id)
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 REREAD_SECONDS = 1.0
 """How soon a secret whose value the database refused is read again."""
 
+_ONE_MOMENT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -57,6 +58,17 @@ class Database:
     def tenant(self, organization_id: UUID) -> Iterator[TenantSession]:
         """One transaction as `organization_id`: commits at the end, rolls back on any error."""
         with TenantSession(self.engine, expire_on_commit=False) as session, session.begin():
+            enter(session, organization_id)
+            yield session
+
+    @contextmanager
+    def reading(self, organization_id: UUID) -> Iterator[TenantSession]:
+        """One transaction as `organization_id` that only reads, and all of it as of one moment.
+
+        What is read in two statements fits together then, whatever others commit in between.
+        """
+        with TenantSession(self.engine, expire_on_commit=False) as session, session.begin():
+            session.connection(execution_options=_ONE_MOMENT)
             enter(session, organization_id)
             yield session
 
