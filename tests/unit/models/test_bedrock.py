@@ -16,6 +16,7 @@ from countersign.models.bedrock import (
     bedrock_embeddings,
 )
 from countersign.models.errors import (
+    ModelDenied,
     ModelError,
     ModelMalformed,
     ModelRefused,
@@ -150,9 +151,9 @@ def test_an_answer_that_is_none(
         ("InternalServerException", 500, ModelUnavailable),
         ("ServiceUnavailableException", 503, ModelUnavailable),
         ("SomethingNew", 502, ModelUnavailable),
-        ("AccessDeniedException", 403, ModelRefused),
-        ("ExpiredTokenException", 403, ModelRefused),
-        ("ResourceNotFoundException", 404, ModelRefused),
+        ("AccessDeniedException", 403, ModelDenied),
+        ("ExpiredTokenException", 403, ModelDenied),
+        ("ResourceNotFoundException", 404, ModelDenied),
         ("ValidationException", 400, ModelRefused),
     ],
 )
@@ -200,7 +201,7 @@ def test_what_cannot_be_called_is_refused_without_a_secret(monkeypatch: pytest.M
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-    with pytest.raises(ModelRefused, match="check the region, the credentials"):
+    with pytest.raises(ModelDenied, match="check the region, the credentials"):
         BedrockChat(CLAUDE, 1.0).answer("Be brief.", "Hi")
 
 
@@ -209,7 +210,7 @@ def test_no_region_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
     monkeypatch.delenv("AWS_REGION", raising=False)
-    with pytest.raises(ModelRefused, match="NoRegionError"):
+    with pytest.raises(ModelDenied, match="NoRegionError"):
         TitanEmbeddings(TITAN, 2, 1.0).embed(["one"])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from countersign.models.errors import (
+    ModelDenied,
     ModelError,
     ModelMalformed,
     ModelRefused,
@@ -201,7 +202,7 @@ def test_an_answer_that_is_cut_off_and_not_reported_is_estimated() -> None:
 
 
 def test_a_refusal_at_the_door_costs_nothing() -> None:
-    with Provider(Reply(401, b"")) as provider, pytest.raises(ModelRefused) as caught:
+    with Provider(Reply(401, b"")) as provider, pytest.raises(ModelDenied) as caught:
         chat(provider).answer("Be brief.", "Hi")
     assert (caught.value.input_tokens, caught.value.output_tokens) == (0, 0)
 
@@ -217,9 +218,9 @@ def test_tokens_that_are_not_reported_are_estimated(usage: Any) -> None:
     ("status", "body", "error"),
     [
         (400, failure("Bad"), ModelRefused),
-        (402, failure("Pay"), ModelRefused),
-        (403, failure("Region"), ModelRefused),
-        (404, failure("No such model"), ModelRefused),
+        (402, failure("Pay"), ModelDenied),
+        (403, failure("Region"), ModelDenied),
+        (404, failure("No such model"), ModelDenied),
         (413, b"too large", ModelRefused),
         (422, {"detail": []}, ModelRefused),
         (302, b"", ModelRefused),
@@ -231,9 +232,9 @@ def test_tokens_that_are_not_reported_are_estimated(usage: Any) -> None:
         (529, [], ModelUnavailable),
         (429, failure("Slow down", type="tokens", code="rate_limit_exceeded"), ModelThrottled),
         (429, b"", ModelThrottled),
-        (429, failure("Quota", type="insufficient_quota"), ModelRefused),
-        (429, failure("Broke", type="x", code="credit_balance_exhausted"), ModelRefused),
-        (429, failure("Cap", type="x", code="project_spend_limit_exceeded"), ModelRefused),
+        (429, failure("Quota", type="insufficient_quota"), ModelDenied),
+        (429, failure("Broke", type="x", code="credit_balance_exhausted"), ModelDenied),
+        (429, failure("Cap", type="x", code="project_spend_limit_exceeded"), ModelDenied),
     ],
 )
 def test_what_each_status_means(status: int, body: Any, error: type[ModelError]) -> None:
@@ -357,7 +358,7 @@ def test_a_key_that_was_rotated_is_read_again(keys: Keys) -> None:
 def test_a_key_that_is_wrong_is_tried_once(keys: Keys) -> None:
     with (
         Provider(Reply(401, failure("Wrong"))) as provider,
-        pytest.raises(ModelRefused, match="does not accept the key"),
+        pytest.raises(ModelDenied, match="does not accept the key"),
     ):
         chat(provider, secret_id="countersign/chat").answer("Be brief.", "Hi")
     assert len(provider.requests) == 1
@@ -365,7 +366,7 @@ def test_a_key_that_is_wrong_is_tried_once(keys: Keys) -> None:
 
 @pytest.mark.parametrize(
     ("problem", "error"),
-    [(NotFound("No."), ModelRefused), (Unavailable("Later."), ModelUnavailable)],
+    [(NotFound("No."), ModelDenied), (Unavailable("Later."), ModelUnavailable)],
 )
 def test_a_key_that_cannot_be_read(
     problem: Exception, error: type[ModelError], monkeypatch: pytest.MonkeyPatch

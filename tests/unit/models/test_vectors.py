@@ -54,6 +54,8 @@ def test_good_vectors_come_back_as_floats() -> None:
         ([[1.0, 2.0], [math.inf, 1.0]], "Embedding 1 is zero or not finite"),
         ([[1.0, 2.0], [-math.inf, math.nan]], "Embedding 1 is zero or not finite"),
         ([[0.0, 0.0], [1.0, 2.0]], "Embedding 0 is zero or not finite"),
+        ([[1.0, 2.0], [1e39, 0.0]], "Embedding 1 is zero or not finite, or nearly"),
+        ([[1e-30, 0.0], [1.0, 2.0]], "Embedding 0 is zero or not finite, or nearly"),
         ([[1.0, "2.0"], [1.0, 2.0]], "Embedding 0 is not a list of numbers"),
         ([[1.0, None], [1.0, 2.0]], "Embedding 0 is not a list of numbers"),
         ([[1.0, True], [1.0, 2.0]], "Embedding 0 is not a list of numbers"),

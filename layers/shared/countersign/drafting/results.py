@@ -13,7 +13,7 @@ from countersign.drafting.prompts import REPLY
 from countersign.drafting.requests import MAX_ATTEMPTS, Job
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.drafting.writing import Written
-from countersign.models.errors import ModelError, ModelRefused, ModelUnavailable
+from countersign.models.errors import ModelDenied, ModelError, ModelRefused, ModelUnavailable
 from countersign.models.tables import ModelUsage
 from countersign.platform import audit
 from countersign.platform.db import TenantSession
@@ -53,7 +53,7 @@ def _settle_error(
     session: TenantSession, request: DraftRequest, error: ModelError, now: datetime
 ) -> None:
     """What the provider refuses it refuses for ever; anything else may go better another time."""
-    if isinstance(error, ModelRefused) or request.attempts >= MAX_ATTEMPTS:
+    if isinstance(error, ModelRefused | ModelDenied) or request.attempts >= MAX_ATTEMPTS:
         requests.end(session, request, "failed", error.detail, now)
         return
     asked = error.retry_after if isinstance(error, ModelUnavailable) else None

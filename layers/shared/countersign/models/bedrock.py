@@ -17,6 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnectionError
 
 from countersign.models.errors import (
+    ModelDenied,
     ModelError,
     ModelMalformed,
     ModelRefused,
@@ -82,7 +83,7 @@ class _Runtime:
                 f"Bedrock did not answer for {self.model} ({type(error).__name__})."
             ) from None
         except BotoCoreError as error:
-            raise ModelRefused(
+            raise ModelDenied(
                 f"Bedrock cannot be called for {self.model} ({type(error).__name__}): "
                 "check the region, the credentials and the model id."
             ) from None
@@ -96,6 +97,8 @@ class _Runtime:
             return ModelThrottled(says, retry_after=_wait(error))
         if code in UNAVAILABLE or status >= 500:
             return ModelUnavailable(says, retry_after=_wait(error))
+        if status in (401, 403, 404):
+            return ModelDenied(says)
         return ModelRefused(says)
 
 

@@ -45,9 +45,18 @@ class ModelThrottled(ModelUnavailable):
 
 
 class ModelRefused(ModelError):
-    """The provider will not do this, however often it is asked."""
+    """The provider will not do this with what it was given, however often it is asked."""
 
     code = "model-refused"
+
+
+class ModelDenied(ModelError):
+    """The provider refuses us, whatever the text: a key, an account or a setting is to be mended.
+
+    What can wait may be tried again then.
+    """
+
+    code = "model-denied"
 
 
 class ModelMalformed(ModelError):

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib3.exceptions import HTTPError
 
 from countersign.models.errors import (
+    ModelDenied,
     ModelError,
     ModelMalformed,
     ModelRefused,
@@ -74,7 +75,7 @@ class Endpoint:
         try:
             return secret(self._secret_id, **how_old).current
         except NotFound:
-            raise ModelRefused(f"The secret with the key of {self.host} does not exist.") from None
+            raise ModelDenied(f"The secret with the key of {self.host} does not exist.") from None
         except Unavailable as error:
             raise ModelUnavailable(error.detail) from None
 
@@ -114,11 +115,13 @@ class Endpoint:
         says = f"{self.host} answered {status}" + (f": {reason}" if reason else ".")
         if status == 401:
             # Some servers repeat the key that they refuse, or a part of it.
-            return ModelRefused(f"{self.host} answered 401: it does not accept the key.")
+            return ModelDenied(f"{self.host} answered 401: it does not accept the key.")
         if status == 429 and not BILLING.search(kind):
             return ModelThrottled(says, retry_after=retry_after(answer.headers))
         if status in (408, 409, 425) or status >= 500:
             return ModelUnavailable(says, retry_after=retry_after(answer.headers))
+        if status in (402, 403, 404, 429):
+            return ModelDenied(says)
         return ModelRefused(says)
 
     def _parsed(self, content: bytes) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 from countersign.models.errors import ModelMalformed
 from countersign.platform.errors import Invalid
 
+LEAST_LENGTH, MOST_LENGTH = 1e-12, 1e12
+"""Of a vector: what PostgreSQL keeps in single precision, squares and compares without loss."""
 STORED_DIMENSIONS = 1536
 """Length of the `vector` columns; a shorter vector is padded, a longer one cannot be kept."""
 
@@ -54,6 +56,6 @@ def _checked(vector: Any, position: int, dimensions: int) -> tuple[float, ...]:
             f"EMBEDDING_DIMENSIONS says {dimensions}."
         )
     # The comparison is false for NaN; a zero vector has no direction, so no cosine either.
-    if not 0.0 < math.hypot(*vector) < math.inf:
-        raise ModelMalformed(f"Embedding {position} is zero or not finite.")
+    if not LEAST_LENGTH < math.hypot(*vector) < MOST_LENGTH:
+        raise ModelMalformed(f"Embedding {position} is zero or not finite, or nearly.")
     return tuple(map(float, vector))
