@@ -105,7 +105,14 @@ def _fill(database: conftest.TestDatabase, name: str, articles: Sequence[Article
     positions: dict[UUID, int] = {}
     embedded: list[str] = []
     for position, article in enumerate(articles):
-        document = {**own, "id": new_id(), "dataset_id": dataset, "title": article.title}
+        document = {
+            **own,
+            "id": new_id(),
+            "dataset_id": dataset,
+            "title": article.title,
+            "version": 1,
+            "processing_status": "completed",
+        }
         documents.append(document)
         content = f"# {article.title}\n\n{article.text}"
         for index, piece in enumerate(chunking.pieces(content, chunking.MARKDOWN)):
@@ -113,6 +120,7 @@ def _fill(database: conftest.TestDatabase, name: str, articles: Sequence[Article
                 **own,
                 "id": new_id(),
                 "document_id": document["id"],
+                "version": 1,
                 "chunk_index": index,
                 "start_offset": piece.start,
                 "end_offset": piece.end,

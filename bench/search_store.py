@@ -124,19 +124,20 @@ def _fill_texts(connection: psycopg.Connection[Any], tenant: Passages, number: i
     rows = zip(tenant.documents, tenant.tags, strict=True)
     with connection.cursor() as cursor:
         with cursor.copy(
-            "COPY documents (organization_id, id, dataset_id, title, hash, tags) FROM STDIN"
+            "COPY documents (organization_id, id, dataset_id, title, hash, version,"
+            " processing_status, tags) FROM STDIN"
         ) as copy:
             for document, tag in rows:
                 tags = [f"below-{most}" for most in (1, 10, 100) if tag < most]
-                copy.write_row((own, document, own, "Title", "0", tags))
+                copy.write_row((own, document, own, "Title", "0", 1, "completed", tags))
         with cursor.copy(
-            "COPY chunks (organization_id, id, document_id, chunk_index, start_offset, end_offset,"
-            " text, hash) FROM STDIN"
+            "COPY chunks (organization_id, id, document_id, version, chunk_index, start_offset,"
+            " end_offset, text, hash) FROM STDIN"
         ) as copy:
             for place, chunk in enumerate(tenant.ids):
                 document_number, index = divmod(place, CHUNKS_PER_DOCUMENT)
                 of = tenant.documents[document_number]
-                copy.write_row((own, chunk, of, index, 0, 1, "Text", "0"))
+                copy.write_row((own, chunk, of, 1, index, 0, 1, "Text", "0"))
 
 
 def copy_vectors(

@@ -305,6 +305,7 @@ CREATE TABLE public.chunks (
     organization_id uuid NOT NULL,
     id uuid NOT NULL,
     document_id uuid NOT NULL,
+    version integer NOT NULL,
     chunk_index integer NOT NULL,
     start_offset integer NOT NULL,
     end_offset integer NOT NULL,
@@ -313,7 +314,8 @@ CREATE TABLE public.chunks (
     hash text NOT NULL,
     language text DEFAULT 'english'::text NOT NULL,
     search tsvector GENERATED ALWAYS AS (public.search_vector(language, heading, text)) STORED NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT chunks_version_check CHECK ((version >= 1))
 );
 
 ALTER TABLE ONLY public.chunks FORCE ROW LEVEL SECURITY;
@@ -480,6 +482,7 @@ CREATE TABLE public.documents (
     content_type text DEFAULT 'text/markdown'::text NOT NULL,
     s3_key text,
     file_size bigint,
+    upload jsonb,
     language text DEFAULT 'english'::text NOT NULL,
     tags text[] DEFAULT '{}'::text[] NOT NULL,
     hash text,
@@ -505,6 +508,7 @@ CREATE TABLE public.documents (
     CONSTRAINT documents_file_size_check CHECK ((file_size >= 0)),
     CONSTRAINT documents_metadata_check CHECK (public.is_small(metadata)),
     CONSTRAINT documents_refresh_hours_check CHECK ((refresh_hours >= 1)),
+    CONSTRAINT documents_upload_check CHECK (public.is_small(upload)),
     CONSTRAINT documents_version_check CHECK ((version >= 0))
 );
 
@@ -812,23 +816,6 @@ CREATE TABLE public.people (
 
 ALTER TABLE ONLY public.people FORCE ROW LEVEL SECURITY;
 
-CREATE TABLE public.staged_chunks (
-    organization_id uuid NOT NULL,
-    document_id uuid NOT NULL,
-    version integer NOT NULL,
-    chunk_index integer NOT NULL,
-    id uuid NOT NULL,
-    start_offset integer NOT NULL,
-    end_offset integer NOT NULL,
-    heading text NOT NULL,
-    text text NOT NULL,
-    hash text NOT NULL,
-    embedding_space_id uuid NOT NULL,
-    embedding public.vector(1536) NOT NULL
-);
-
-ALTER TABLE ONLY public.staged_chunks FORCE ROW LEVEL SECURITY;
-
 CREATE TABLE public.suppressions (
     organization_id uuid NOT NULL,
     id uuid NOT NULL,
@@ -979,9 +966,6 @@ ALTER TABLE ONLY public.participants
 ALTER TABLE ONLY public.people
     ADD CONSTRAINT people_pkey PRIMARY KEY (organization_id, id);
 
-ALTER TABLE ONLY public.staged_chunks
-    ADD CONSTRAINT staged_chunks_pkey PRIMARY KEY (organization_id, document_id, version, chunk_index);
-
 ALTER TABLE ONLY public.suppressions
     ADD CONSTRAINT suppressions_pkey PRIMARY KEY (organization_id, id);
 
@@ -995,7 +979,7 @@ ALTER TABLE ONLY public.channels
     ADD CONSTRAINT uq_channels_type_external_id UNIQUE (organization_id, type, external_id);
 
 ALTER TABLE ONLY public.chunks
-    ADD CONSTRAINT uq_chunks_chunk_index UNIQUE (organization_id, document_id, chunk_index);
+    ADD CONSTRAINT uq_chunks_chunk_index UNIQUE (organization_id, document_id, version, chunk_index);
 
 ALTER TABLE ONLY public.conversations
     ADD CONSTRAINT uq_conversations_channel_id_external_id UNIQUE (organization_id, channel_id, external_id);
@@ -1400,15 +1384,6 @@ ALTER TABLE ONLY public.participants
 ALTER TABLE ONLY public.people
     ADD CONSTRAINT people_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
-ALTER TABLE ONLY public.staged_chunks
-    ADD CONSTRAINT staged_chunks_embedding_space_id_fkey FOREIGN KEY (embedding_space_id) REFERENCES public.embedding_spaces(id);
-
-ALTER TABLE ONLY public.staged_chunks
-    ADD CONSTRAINT staged_chunks_organization_id_document_id_fkey FOREIGN KEY (organization_id, document_id) REFERENCES public.documents(organization_id, id) ON DELETE CASCADE;
-
-ALTER TABLE ONLY public.staged_chunks
-    ADD CONSTRAINT staged_chunks_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
-
 ALTER TABLE ONLY public.suppressions
     ADD CONSTRAINT suppressions_organization_id_fkey FOREIGN KEY (organization_id) REFERENCES public.organizations(id);
 
@@ -1560,8 +1535,6 @@ CREATE POLICY owner ON public.participants TO app_owner USING (true) WITH CHECK 
 
 CREATE POLICY owner ON public.people TO app_owner USING (true) WITH CHECK (true);
 
-CREATE POLICY owner ON public.staged_chunks TO app_owner USING (true) WITH CHECK (true);
-
 CREATE POLICY owner ON public.suppressions TO app_owner USING (true) WITH CHECK (true);
 
 CREATE POLICY owner ON public.users TO app_owner USING (true) WITH CHECK (true);
@@ -1573,8 +1546,6 @@ CREATE POLICY owner ON public.webhook_deliveries TO app_owner USING (true) WITH 
 ALTER TABLE public.participants ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.people ENABLE ROW LEVEL SECURITY;
-
-ALTER TABLE public.staged_chunks ENABLE ROW LEVEL SECURITY;
 
 ALTER TABLE public.suppressions ENABLE ROW LEVEL SECURITY;
 
@@ -1651,8 +1622,6 @@ CREATE POLICY tenant ON public.outbox TO app_rw USING ((organization_id = (NULLI
 CREATE POLICY tenant ON public.participants TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
 
 CREATE POLICY tenant ON public.people TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
-
-CREATE POLICY tenant ON public.staged_chunks TO app_rw USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
 
 CREATE POLICY tenant ON public.suppressions TO app_rw, app_ro USING ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid)) WITH CHECK ((organization_id = (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid));
 
@@ -1797,8 +1766,6 @@ GRANT SELECT ON TABLE public.participants TO app_ro;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE public.people TO app_rw;
 GRANT SELECT ON TABLE public.people TO app_ro;
-
-GRANT SELECT,INSERT,DELETE ON TABLE public.staged_chunks TO app_rw;
 
 GRANT SELECT,INSERT,DELETE ON TABLE public.suppressions TO app_rw;
 GRANT SELECT ON TABLE public.suppressions TO app_ro;

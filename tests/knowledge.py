@@ -7,9 +7,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.orm import aliased
 
-from countersign.knowledge import documents
+from countersign.knowledge import documents, passages
 from countersign.knowledge.documents import Stored
 from countersign.knowledge.indexing import Indexer
 from countersign.knowledge.tables import Chunk, ChunkEmbedding, Dataset, Document
@@ -138,16 +139,32 @@ class Library:
 
     def shown(self, document_id: UUID) -> list[str]:
         """The passages of a document that a search can find, in order."""
+        chunk = aliased(Chunk, name="t")
         with self.session() as session:
+            where = passages.shown(session)
+            may_be_found = text(where.condition).bindparams(
+                **where.parameters,
+                **({"organization_id": session.organization_id} if where.parameters else {}),
+            )
             return list(
                 session.scalars(
-                    select(Chunk.text)
-                    .join(ChunkEmbedding, ChunkEmbedding.chunk_id == Chunk.id)
-                    .where(Chunk.document_id == document_id)
+                    select(chunk.text)
+                    .join(ChunkEmbedding, ChunkEmbedding.chunk_id == chunk.id)
+                    .where(chunk.document_id == document_id)
                     .where(ChunkEmbedding.embedding_space_id == space_of(session, self.encoder))
-                    .order_by(Chunk.chunk_index)
+                    .where(may_be_found)
+                    .order_by(chunk.chunk_index)
                 )
             )
+
+    def under_work(self) -> list[Chunk]:
+        """The passages that are kept of versions that are not whole yet."""
+        with self.session() as session:
+            of_it = (Document.organization_id == Chunk.organization_id) & (
+                Document.id == Chunk.document_id
+            )
+            query = select(Chunk).join(Document, of_it).where(Chunk.version > Document.version)
+            return list(session.scalars(query))
 
     def rows(self, table: Any) -> Sequence[Any]:
         """All rows of a table that the tenant sees."""

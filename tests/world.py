@@ -232,6 +232,7 @@ def add_knowledge(
                 **own,
                 id=new_id(),
                 document_id=document.id,
+                version=1,
                 chunk_index=0,
                 start_offset=0,
                 end_offset=len(text),

@@ -30,7 +30,7 @@ SYSTEM = {
     "outbox": {"SELECT", "DELETE"},
 }
 # Secrets' hashes, answers kept for a retry, promises, work half done: nothing to analyse.
-NOT_FOR_ANALYTICS = {"api_keys", "idempotency_keys", "outbox", "staged_chunks"}
+NOT_FOR_ANALYTICS = {"api_keys", "idempotency_keys", "outbox"}
 APPEND_ONLY = {"audit_events"}
 # What must be found before a tenant is known, and what finds words by an index.
 SECURITY_DEFINERS = {

@@ -129,6 +129,7 @@ def _chunk(session: TenantSession, document: Document, content: str) -> None:
                 organization_id=session.organization_id,
                 id=new_id(),
                 document_id=document.id,
+                version=document.version,
                 chunk_index=index,
                 start_offset=piece.start,
                 end_offset=piece.end,

@@ -39,6 +39,7 @@ def upgrade() -> None:
             content_type text NOT NULL DEFAULT 'text/markdown',
             s3_key text,
             file_size bigint CHECK (file_size >= 0),
+            upload jsonb CHECK (is_small(upload)),
             language text NOT NULL DEFAULT 'english',
             tags text[] NOT NULL DEFAULT '{}',
             hash text,
@@ -90,6 +91,8 @@ def upgrade() -> None:
             organization_id uuid NOT NULL REFERENCES organizations (id),
             id uuid NOT NULL,
             document_id uuid NOT NULL,
+            -- Search does not show those of a version that is not the document's yet.
+            version integer NOT NULL CHECK (version >= 1),
             chunk_index integer NOT NULL,
             start_offset integer NOT NULL,
             end_offset integer NOT NULL,
@@ -103,26 +106,8 @@ def upgrade() -> None:
             PRIMARY KEY (organization_id, id),
             FOREIGN KEY (organization_id, document_id)
                 REFERENCES documents (organization_id, id) ON DELETE CASCADE,
-            CONSTRAINT uq_chunks_chunk_index UNIQUE (organization_id, document_id, chunk_index)
-        );
-
-        -- What is being made of a document's next version: search never sees it.
-        CREATE TABLE staged_chunks (
-            organization_id uuid NOT NULL REFERENCES organizations (id),
-            document_id uuid NOT NULL,
-            version integer NOT NULL,
-            chunk_index integer NOT NULL,
-            id uuid NOT NULL,
-            start_offset integer NOT NULL,
-            end_offset integer NOT NULL,
-            heading text NOT NULL,
-            text text NOT NULL,
-            hash text NOT NULL,
-            embedding_space_id uuid NOT NULL REFERENCES embedding_spaces (id),
-            embedding vector(1536) NOT NULL,
-            PRIMARY KEY (organization_id, document_id, version, chunk_index),
-            FOREIGN KEY (organization_id, document_id)
-                REFERENCES documents (organization_id, id) ON DELETE CASCADE
+            CONSTRAINT uq_chunks_chunk_index
+                UNIQUE (organization_id, document_id, version, chunk_index)
         );
 
         CREATE TABLE chunk_embeddings (
@@ -141,13 +126,10 @@ def upgrade() -> None:
     protect("documents")
     protect("document_versions", write="INSERT, DELETE")
     protect("chunks", write="INSERT, DELETE")
-    protect("staged_chunks", write="INSERT, DELETE", analytics=False)
     protect("chunk_embeddings")
     searching.index("chunks")
 
 
 def downgrade() -> None:
     searching.drop("chunks")
-    op.execute(
-        "DROP TABLE chunk_embeddings, staged_chunks, chunks, document_versions, documents, datasets"
-    )
+    op.execute("DROP TABLE chunk_embeddings, chunks, document_versions, documents, datasets")

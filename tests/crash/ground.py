@@ -66,8 +66,9 @@ _FOUND = """
         (organization_id, document_id, version, title, content_type, content, hash)
     VALUES (%(org)s, %(document)s, 1, 'Returns', 'text/plain', %(text)s, 'h');
     INSERT INTO chunks
-        (organization_id, id, document_id, chunk_index, start_offset, end_offset, text, hash)
-    VALUES (%(org)s, %(chunk)s, %(document)s, 0, 0, length(%(text)s), %(text)s, 'h');
+        (organization_id, id, document_id, version, chunk_index, start_offset, end_offset, text,
+         hash)
+    VALUES (%(org)s, %(chunk)s, %(document)s, 1, 0, 0, length(%(text)s), %(text)s, 'h');
     INSERT INTO chunk_embeddings (organization_id, embedding_space_id, chunk_id, embedding)
     VALUES (%(org)s, %(space)s, %(chunk)s, %(vector)s);
 """

@@ -10,17 +10,16 @@ from uuid import UUID
 
 import pytest
 
-from countersign.knowledge import documents, indexing, parsing, progress, staging
+from countersign.knowledge import documents, indexing, parsing, passages, progress, staging
 from countersign.knowledge.parsing import PDF
 from countersign.knowledge.tables import (
     Chunk,
     ChunkEmbedding,
     Document,
     DocumentVersion,
-    StagedChunk,
 )
 from countersign.models import Embeddings
-from countersign.models.errors import ModelMalformed, ModelRefused, ModelThrottled
+from countersign.models.errors import ModelDenied, ModelMalformed, ModelRefused, ModelThrottled
 from countersign.models.schemas import Purpose
 from countersign.models.tables import ModelUsage
 from countersign.models.vectors import checked
@@ -72,11 +71,12 @@ def test_a_text_becomes_passages_with_vectors(library: Library) -> None:
         "chunks": 2,
         "embedded": 2,
         "characters": len(text),
+        "of_characters": len(text),
         "version": 1,
     }
     (usage,) = library.rows(ModelUsage)
     assert (usage.input_tokens, usage.subject_id) == (20, document_id)
-    assert library.rows(StagedChunk) == []
+    assert library.under_work() == []
     assert library.rows(OutboxRow) == []
     told = [each.type for each in library.rows(AuditEvent) if each.stream_id == document_id]
     assert told == ["document.created", "document.indexed"]
@@ -196,7 +196,7 @@ def test_a_killed_worker_costs_a_batch(library: Library, monkeypatch: pytest.Mon
         patch.setattr(library.encoder, "embed", dies_at(library, 2))
         with pytest.raises(KeyboardInterrupt):
             library.indexer().index(UUID(body["organization_id"]), document_id)
-    assert len(library.rows(StagedChunk)) == 64
+    assert len(library.under_work()) == 64
     assert library.shown(document_id) == []
     with pytest.raises(Unavailable, match="Another worker"):
         library.indexer().index(UUID(body["organization_id"]), document_id)
@@ -272,7 +272,7 @@ def test_a_document_that_is_deleted_meanwhile_stays_deleted(
     monkeypatch.setattr(library.encoder, "embed", embed)
     library.work()
     assert library.shown(document_id) == []
-    assert library.rows(StagedChunk) == []
+    assert library.under_work() == []
     with library.session() as session, pytest.raises(NotFound):
         documents.locked(session, document_id)
 
@@ -355,7 +355,7 @@ def test_an_encoder_that_answers_nonsense_is_asked_again_then_fails(
     assert library.work() == indexing.MOST_MALFORMED
     document = library.read(document_id)
     assert (document.processing_status, document.reason) == ("failed", "model_malformed")
-    assert library.rows(StagedChunk) == []
+    assert library.under_work() == []
     assert library.shown(document_id) == []
 
 
@@ -373,6 +373,57 @@ def test_an_encoder_that_is_busy_is_asked_again_later(library: Library) -> None:
     assert library.shown(document_id) == ["Once."]
     assert library.read(document_id).reason is None
     assert sum(usage.input_tokens for usage in library.rows(ModelUsage)) == 17
+
+
+@pytest.mark.parametrize("before", ["", "Old."])
+def test_a_text_that_failed_may_be_indexed_again(library: Library, before: str) -> None:
+    document_id = library.add()
+    if before:
+        library.write(document_id, before)
+        library.work()
+    library.write(document_id, "New.")
+    library.encoder.failures = [ModelRefused("No.")]
+    library.work()
+    assert library.read(document_id).processing_status == "failed"
+    assert library.shown(document_id) == [before] * bool(before)
+    assert library.under_work() == []
+    with library.session() as session:
+        documents.index_again(session, documents.locked(session, document_id))
+    library.work()
+    assert library.shown(document_id) == ["New."]
+    assert library.read(document_id).version == 1 + bool(before)
+
+
+def test_an_encoder_that_lets_nobody_in_is_asked_again_later(library: Library) -> None:
+    """The key may have expired: that is for the operator to mend, and no fault of the text."""
+    document_id = library.add()
+    library.write(document_id, "Once.")
+    library.encoder.failures = [ModelDenied("It does not accept the key.") for _ in range(7)]
+    library.work()
+    assert library.shown(document_id) == ["Once."]
+
+
+def test_a_document_under_work_is_shown_as_it_was(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document_id = library.add()
+    library.write(document_id, "# Seals\n\nAB-1234 fits.")
+    library.work()
+    other_id = library.add()
+    library.write(other_id, "Nothing is under work here.")
+    library.work()
+    library.write(document_id, sections(150))
+    monkeypatch.setattr(library.encoder, "embed", dies_at(library, 2))
+    with pytest.raises(KeyboardInterrupt):
+        library.work()
+    assert len(library.under_work()) == 64
+    encoder = world.HashingEncoder()
+    for question in ("AB-1234", "Part 7 costs 7 dollars"):
+        with library.session() as session:
+            vector = [*encoder.embed([question]).vectors[0], *[0.0] * 1472]
+            asked = passages.Embedded(vector, library.encoders.of(session).space)
+            found = [one.text for one in passages.find(session, question, asked, 10)]
+        assert set(found) == {"AB-1234 fits.", "Nothing is under work here."}
 
 
 def test_an_encoder_that_refuses_is_not_asked_again(library: Library) -> None:
@@ -414,7 +465,7 @@ def test_work_waits_for_the_next_days_budget(
     assert library.work() == 1
     document = library.read(document_id)
     assert (document.processing_status, document.reason) == ("pending", "daily_budget_spent")
-    assert len(library.rows(StagedChunk)) == 64
+    assert len(library.under_work()) == 64
     (promise,) = library.rows(OutboxRow)
     tomorrow = clock.now().replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     assert promise.not_before == tomorrow

@@ -110,9 +110,9 @@ def test_a_tenant_is_searched_by_its_index(database: TestDatabase, tenant: Tenan
                 SELECT id, id, 'd', 'd' FROM others;
             INSERT INTO documents (organization_id, id, dataset_id, title)
                 SELECT id, id, id, 't' FROM others;
-            INSERT INTO chunks (organization_id, id, document_id, chunk_index, start_offset,
-                                end_offset, text, hash)
-                SELECT o.id, gen_random_uuid(), o.id, n, 0, 1, 'word', 'h'
+            INSERT INTO chunks (organization_id, id, document_id, version, chunk_index,
+                                start_offset, end_offset, text, hash)
+                SELECT o.id, gen_random_uuid(), o.id, 1, n, 0, 1, 'word', 'h'
                 FROM others o, generate_series(1, 20) n;
             INSERT INTO chunk_embeddings (organization_id, embedding_space_id, chunk_id, embedding)
                 SELECT c.organization_id, (SELECT id FROM embedding_spaces LIMIT 1), c.id,

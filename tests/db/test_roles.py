@@ -68,7 +68,7 @@ def test_analytics_sees_the_set_tenant_alone_through_views(
 def test_analytics_sees_no_secret(database: TestDatabase, tenants: tuple[Tenant, Tenant]) -> None:
     with database.connect("app_ro") as connection:
         enter(connection, tenants[0])
-        for table in ("api_keys", "idempotency_keys", "outbox", "staged_chunks"):
+        for table in ("api_keys", "idempotency_keys", "outbox"):
             with pytest.raises(errors.InsufficientPrivilege):
                 connection.execute(f"SELECT FROM {table}")
 

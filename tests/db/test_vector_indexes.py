@@ -30,9 +30,9 @@ QUESTION = [1.0, 0.5, -0.5, 0.25] + [0.0] * 1532
 # As the chunks are numbered, so that a filter may take any share of them.
 BELOW = "t.chunk_index < :most"
 _FILL = """
-INSERT INTO chunks (organization_id, id, document_id, chunk_index, start_offset, end_offset,
-                    text, hash)
-    SELECT %(owner)s, gen_random_uuid(), %(owner)s, n, 0, 1, 'word', 'h'
+INSERT INTO chunks (organization_id, id, document_id, version, chunk_index, start_offset,
+                    end_offset, text, hash)
+    SELECT %(owner)s, gen_random_uuid(), %(owner)s, 1, n, 0, 1, 'word', 'h'
     FROM generate_series(%(first)s::int, %(last)s::int) AS n;
 INSERT INTO chunk_embeddings (organization_id, embedding_space_id, chunk_id, embedding)
     SELECT organization_id, %(space)s, id,

@@ -124,6 +124,20 @@ def test_an_upload_that_was_forgotten_may_be_made_up_for(shelf: Shelf) -> None:
     assert shelf.read(made)["processing_status"] == "completed"
 
 
+def test_an_upload_that_is_never_finished_changes_nothing(shelf: Shelf) -> None:
+    made = shelf.add(text="Old.")
+    shelf.story.index()
+    before = shelf.read(made)
+    body = {"content_type": "text/plain", "size_bytes": 5}
+    shelf.api.post(f"/documents/{made['id']}/upload", body)
+    after = shelf.read(made)
+    assert after["processing_status"] == "completed"
+    assert after["job_run_id"] == before["job_run_id"]
+    shelf.upload(made, b"New.", "text/plain")
+    assert shelf.api.get(f"/documents/{made['id']}/text")["text"] == "New."
+    assert shelf.api.put(f"/documents/{made['id']}/upload")["processing_status"] == "completed"
+
+
 def test_a_document_may_be_indexed_again_once_it_has_a_content(shelf: Shelf) -> None:
     made = shelf.add()
     path = f"/documents/{made['id']}/indexing"

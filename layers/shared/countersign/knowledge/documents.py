@@ -15,7 +15,8 @@ from uuid import UUID
 
 from sqlalchemy import Select, delete, func, select, update
 
-from countersign.knowledge.tables import Chunk, Dataset, Document, DocumentVersion, StagedChunk
+from countersign.knowledge import staging
+from countersign.knowledge.tables import Chunk, Dataset, Document, DocumentVersion
 from countersign.platform import audit, outbox, storage
 from countersign.platform.audit import Actor
 from countersign.platform.db import TenantSession
@@ -112,25 +113,17 @@ def _own(session: TenantSession) -> Select[Document]:
 
 
 def receive(session: TenantSession, document: Document, stored: Stored) -> bool:
-    """Let a document, whose row is locked, have these bytes as its content.
+    """Let a document, whose row is locked, have these bytes as its content, and no others.
 
     Returns whether there is anything to do: not where they are what it has, or is about to have.
     """
     if document.s3_key == stored.s3_key and document.processing_status != "failed":
         return False
-    await_content(session, document, stored)
-    promise(session, document)
-    return True
-
-
-def await_content(session: TenantSession, document: Document, stored: Stored) -> None:
-    """Let a document's next content be what will lie there; nothing is done before it is promised.
-
-    What was being made of another content is let go.
-    """
     document.s3_key, document.file_size = stored.s3_key, stored.file_size
     document.content_type = stored.content_type
     _begin(session, document)
+    promise(session, document)
+    return True
 
 
 def receive_text(
@@ -167,18 +160,22 @@ def next_version(document: Document, content: str, content_type: str) -> Documen
 
 
 def index_again(session: TenantSession, document: Document) -> None:
-    """Make a new version of the content that a document has, as is done with one that changed.
+    """Make a new version of the content that a document was given last, also if that failed.
 
     Raises `Conflict` where it has had none yet.
     """
-    if document.s3_key is None and document.version == 0:
+    newest = session.scalars(
+        select(DocumentVersion)
+        .where(DocumentVersion.organization_id == session.organization_id)
+        .where(DocumentVersion.document_id == document.id)
+        .order_by(DocumentVersion.version.desc())
+        .limit(1)
+    ).one_or_none()
+    if document.s3_key is None and newest is None:
         raise Conflict("This document has had no content yet; give it one.")
     _begin(session, document)
-    if document.s3_key is None:
-        live = session.get_one(
-            DocumentVersion, (session.organization_id, document.id, document.version)
-        )
-        session.add(next_version(document, live.content, live.content_type))
+    if document.s3_key is None and newest:
+        session.add(next_version(document, newest.content, newest.content_type))
     # Else what is read out of the same bytes would count as unchanged.
     document.hash = None
     promise(session, document)
@@ -199,20 +196,15 @@ def _begin(session: TenantSession, document: Document) -> None:
     document.attempts, document.leased_until = 0, None
 
 
-def drop_work(session: TenantSession, document: Document) -> None:
-    """Let go of what was being made of a document's next version."""
-    for table in (StagedChunk, DocumentVersion):
-        session.execute(
-            delete(table)
-            .where(table.organization_id == session.organization_id)
-            .where(table.document_id == document.id)
-            .where(table.version > document.version)
-        )
-
-
 def _supersede(session: TenantSession, document: Document) -> None:
     """Whoever works on the document loses it, and what they have made."""
-    drop_work(session, document)
+    staging.let_go(session, document)
+    session.execute(
+        delete(DocumentVersion)
+        .where(DocumentVersion.organization_id == session.organization_id)
+        .where(DocumentVersion.document_id == document.id)
+        .where(DocumentVersion.version > document.version)
+    )
     document.fence += 1
     session.execute(
         update(JobRun)

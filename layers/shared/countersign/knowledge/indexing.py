@@ -20,7 +20,7 @@ from countersign.knowledge.parsing import Unreadable
 from countersign.knowledge.progress import Job, Overtaken
 from countersign.knowledge.tables import DocumentVersion
 from countersign.models import Embeddings, spending
-from countersign.models.errors import ModelError, ModelRefused, ModelUnavailable
+from countersign.models.errors import ModelDenied, ModelError, ModelRefused, ModelUnavailable
 from countersign.models.spaces import Encoder, Encoders
 from countersign.models.vectors import padded
 from countersign.platform import clock, storage
@@ -105,7 +105,8 @@ class Indexer:
         while batch := list(islice(pieces, BATCH)):
             if time.monotonic() > until or left <= 0:
                 return False
-            spent, may_go_on = self._keep(job, encoder, index, batch)
+            length = len(text.content)
+            spent, may_go_on = self._keep(job, encoder, index, batch, length)
             left -= spent
             index += len(batch)
             if not may_go_on:
@@ -141,10 +142,10 @@ class Indexer:
         return version
 
     def _keep(
-        self, job: Job, encoder: Encoder, index: int, batch: Sequence[Piece]
+        self, job: Job, encoder: Encoder, index: int, batch: Sequence[Piece], of: int
     ) -> tuple[int, bool]:
-        """Keep a batch with its vectors, those of unchanged passages as they are; the tokens that
-        it took, and whether there is money for more."""
+        """Keep a batch of a text `of` so many characters with its vectors, those of unchanged
+        passages as they are; the tokens that it took, and whether there is money for more."""
         with self.outbox.database.tenant(job.organization_id) as session:
             vectors = staging.unchanged(session, job.document, encoder.space, batch)
         new = list({piece.hash: piece for piece in batch if piece.hash not in vectors}.values())
@@ -155,7 +156,8 @@ class Indexer:
         with self.outbox.database.tenant(job.organization_id) as session:
             document = progress.held(session, job)
             staging.stage(session, document, encoder.space, index, batch, vectors)
-            progress.note(session, document, len(batch), len(new), batch[-1].end, now)
+            characters = batch[-1].end, of
+            progress.note(session, document, (len(batch), len(new)), characters, now)
             session.flush()
             return embedded.input_tokens, not new or may_spend(session, now)
 
@@ -178,7 +180,7 @@ class Indexer:
 
     def _put_off(self, job: Job, error: ModelError | Unavailable) -> str:
         """Try again later what may go better then, unless it has been tried too often."""
-        is_outage = isinstance(error, Unavailable)
+        is_outage = isinstance(error, Unavailable | ModelDenied)
         if job.document.attempts >= (MOST_OUTAGES if is_outage else MOST_MALFORMED):
             return self._fail(job, error.code.replace("-", "_"), error.detail)
         asked = error.retry_after if isinstance(error, ModelUnavailable) else None

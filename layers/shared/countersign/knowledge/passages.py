@@ -11,7 +11,7 @@ from sqlalchemy import select
 from countersign.knowledge.tables import Chunk, Document
 from countersign.platform.db import TenantSession
 from countersign.retrieval import hybrid
-from countersign.retrieval.corpus import Corpus
+from countersign.retrieval.corpus import NOTHING, Corpus, Filter
 from countersign.retrieval.hybrid import Hit, Question
 
 CHUNKS = Corpus(texts="chunks", vectors="chunk_embeddings", owner="chunk_id")
@@ -49,7 +49,30 @@ class Passage:
 def find(session: TenantSession, question: str, embedded: Embedded, limit: int) -> list[Passage]:
     """The passages that fit a question best, best first."""
     asked = Question(question, embedded.vector, embedded.space, languages(session))
-    return described(session, hybrid.search(session, CHUNKS, asked, limit).hits)
+    return described(session, hybrid.search(session, CHUNKS, asked, limit, shown(session)).hits)
+
+
+_IS_SHOWN = """
+NOT (t.document_id = ANY (CAST(:under_work AS uuid[])) AND t.version > (
+    SELECT d.version FROM documents d
+    WHERE d.organization_id = :organization_id AND d.id = t.document_id
+))
+"""
+
+
+def shown(session: TenantSession, where: Filter = NOTHING) -> Filter:
+    """The passages that may be found, of those that `where` lets through: none of a version that is
+    under work. Whoever searches `CHUNKS` asks for these."""
+    under_work = session.scalars(
+        select(Document.id)
+        .where(Document.organization_id == session.organization_id)
+        .where(Document.processing_status.in_(("pending", "processing")))
+        .where(Document.deleted_at.is_(None))
+    ).all()
+    if not under_work:
+        return where
+    condition = f"({where.condition}) AND {_IS_SHOWN}"
+    return Filter(condition, {**where.parameters, "under_work": under_work})
 
 
 def languages(session: TenantSession) -> list[str]:

@@ -109,10 +109,15 @@ def version_under_work(session: TenantSession, document: Document) -> DocumentVe
 
 
 def note(
-    session: TenantSession, document: Document, chunks: int, embedded: int, end: int, now: datetime
+    session: TenantSession,
+    document: Document,
+    kept: tuple[int, int],
+    characters: tuple[int, int],
+    now: datetime,
 ) -> None:
-    """Note in a document's run that passages were kept, up to a character, some of them embedded
-    anew; whoever keeps some may go on for another lease."""
+    """Note in a document's run how many passages were kept, how many of them embedded anew, and up
+    to which of how many characters; whoever keeps some may go on for another lease."""
+    (chunks, embedded), (end, of) = kept, characters
     document.attempts = 1
     document.leased_until = now + LEASE
     run = _run(session, document)
@@ -122,6 +127,7 @@ def note(
         "chunks": before.get("chunks", 0) + chunks,
         "embedded": before.get("embedded", 0) + embedded,
         "characters": end,
+        "of_characters": of,
     }
 
 
@@ -130,7 +136,7 @@ def complete(session: TenantSession, document: Document, now: datetime) -> None:
     version = version_under_work(session, document)
     assert version is not None
     staging.publish(session, document)
-    document.version, document.hash = version.version, version.hash
+    document.hash = version.hash
     settle_same(session, document, now)
     documents.record(session, document, "indexed", audit.SYSTEM, now)
 
@@ -147,8 +153,9 @@ def settle_same(session: TenantSession, document: Document, now: datetime) -> No
 def fail(
     session: TenantSession, document: Document, reason: str, detail: str, now: datetime
 ) -> None:
-    """There will be no next version of this content, and why. The live one stays."""
-    documents.drop_work(session, document)
+    """There will be no next version of this content, and why. The live one stays, and so does the
+    text that was read, for whoever has it indexed again."""
+    staging.let_go(session, document)
     document.processing_status, document.reason = "failed", reason
     document.leased_until = None
     run = _run(session, document)

@@ -239,7 +239,8 @@ class JobRun(Answer):
         dict[str, Any] | None,
         Field(
             description="How far it has come. Of `index`: `document_id`, `chunks`, of which "
-            "`embedded` anew, up to `characters` of the text, and at the end the `version`. Of "
+            "`embedded` anew, up to which of the text's `of_characters` (`characters`), and at the "
+            "end the `version`. Of "
             "`re_embed`: how many `texts` lacked a vector at its start, how many were `embedded` "
             "since, and the ids of those that the model `refused`."
         ),

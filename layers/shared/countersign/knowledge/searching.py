@@ -76,7 +76,7 @@ def _found(session: TenantSession, embedded: Embedded, asked: schemas.Search) ->
     if asked.corpus == "messages":
         corpus, where, languages = MESSAGES, _of_messages(asked), ["english"]
     else:
-        corpus, where = CHUNKS, _of_documents(asked)
+        corpus, where = CHUNKS, passages.shown(session, _of_documents(asked))
         languages = [asked.language] if asked.language else passages.languages(session)
     question = Question(asked.query, embedded.vector, embedded.space, languages)
     return hybrid.search(session, corpus, question, asked.limit, where, asked.least_score)

@@ -1,4 +1,8 @@
-"""The passages of a version under work: kept in batches, then put in the place of the live ones."""
+"""The passages of a version under work: kept in batches with their vectors, and shown all at once.
+
+Nothing is moved in the end, however long the document is: search does not show passages of a
+version that its document does not have yet (`passages.shown`).
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import ColumnElement, delete, func, insert, select
 
 from countersign.knowledge.chunking import Piece
-from countersign.knowledge.tables import Chunk, ChunkEmbedding, Document, StagedChunk
+from countersign.knowledge.tables import Chunk, ChunkEmbedding, Document
 from countersign.platform.db import TenantSession
 from countersign.platform.ids import new_id
 
@@ -22,23 +26,41 @@ class Kept(NamedTuple):
 
 
 def kept(session: TenantSession, document: Document, space: UUID) -> Kept:
-    """What is kept of the version under work. Passages of another space are let go."""
-    mine = (
-        (StagedChunk.organization_id == session.organization_id)
-        & (StagedChunk.document_id == document.id)
-        & (StagedChunk.version == document.version + 1)
+    """What is kept of the version under work; nothing, if it was embedded for another space."""
+    under_work = _of(session, document, Chunk.version > document.version)
+    has_vector = (
+        select(ChunkEmbedding.chunk_id)
+        .where(ChunkEmbedding.organization_id == session.organization_id)
+        .where(ChunkEmbedding.embedding_space_id == space)
+        .where(ChunkEmbedding.chunk_id == Chunk.id)
+        .exists()
     )
-    session.execute(delete(StagedChunk).where(mine, StagedChunk.embedding_space_id != space))
-    found = session.execute(
-        select(func.count(), func.coalesce(func.max(StagedChunk.end_offset), 0)).where(mine)
-    ).one()
-    return Kept(*found)
+    counted = select(
+        func.count(), func.coalesce(func.max(Chunk.end_offset), 0), func.bool_and(has_vector)
+    )
+    passages, end, is_whole = session.execute(counted.where(under_work)).one()
+    if is_whole is False:
+        let_go(session, document)
+        return Kept(0, 0)
+    return Kept(passages, end)
+
+
+def let_go(session: TenantSession, document: Document) -> None:
+    """Delete what is kept of the version under work."""
+    session.execute(delete(Chunk).where(_of(session, document, Chunk.version > document.version)))
+
+
+def _of(
+    session: TenantSession, document: Document, versions: ColumnElement[bool]
+) -> ColumnElement[bool]:
+    own = Chunk.organization_id == session.organization_id
+    return own & (Chunk.document_id == document.id) & versions
 
 
 def unchanged(
     session: TenantSession, document: Document, space: UUID, batch: Sequence[Piece]
 ) -> dict[str, list[float]]:
-    """The vectors, by hash, of those passages that the live version has too."""
+    """The vectors, by hash, of those passages that the document has already."""
     found = session.execute(
         select(Chunk.hash, ChunkEmbedding.embedding)
         .join(
@@ -63,54 +85,38 @@ def stage(
     vectors: Mapping[str, Sequence[float]],
 ) -> None:
     """Keep passages, of which the first is number `index` of the version under work."""
-    session.add_all(
-        StagedChunk(
-            organization_id=session.organization_id,
-            document_id=document.id,
-            version=document.version + 1,
-            chunk_index=number,
-            id=new_id(),
-            start_offset=piece.start,
-            end_offset=piece.end,
-            heading=piece.heading,
-            text=piece.text,
-            hash=piece.hash,
-            embedding_space_id=space,
-            embedding=list(vectors[piece.hash]),
-        )
-        for number, piece in enumerate(batch, index)
-    )
-
-
-_STAGED = "organization_id = :organization_id AND document_id = :document_id"
-_MOVE = [
-    text(statement)
-    for statement in (
-        f"DELETE FROM chunks WHERE {_STAGED}",
-        f"""
-        INSERT INTO chunks (organization_id, id, document_id, chunk_index, start_offset, end_offset,
-                            heading, text, hash, language)
-        SELECT organization_id, id, document_id, chunk_index, start_offset, end_offset, heading,
-               text, hash, :language
-        FROM staged_chunks WHERE {_STAGED} AND version = :version
-        """,
-        f"""
-        INSERT INTO chunk_embeddings (organization_id, embedding_space_id, chunk_id, embedding)
-        SELECT organization_id, embedding_space_id, id, embedding
-        FROM staged_chunks WHERE {_STAGED} AND version = :version
-        """,
-        f"DELETE FROM staged_chunks WHERE {_STAGED}",
-    )
-]
+    own = {"organization_id": session.organization_id}
+    ids = [new_id() for _ in batch]
+    passages = [
+        {
+            **own,
+            "id": id_,
+            "document_id": document.id,
+            "version": document.version + 1,
+            "chunk_index": number,
+            "start_offset": piece.start,
+            "end_offset": piece.end,
+            "heading": piece.heading,
+            "text": piece.text,
+            "hash": piece.hash,
+            "language": document.language,
+        }
+        for number, (id_, piece) in enumerate(zip(ids, batch, strict=True), index)
+    ]
+    embeddings = [
+        {
+            **own,
+            "embedding_space_id": space,
+            "chunk_id": id_,
+            "embedding": list(vectors[piece.hash]),
+        }
+        for id_, piece in zip(ids, batch, strict=True)
+    ]
+    session.execute(insert(Chunk), passages)
+    session.execute(insert(ChunkEmbedding), embeddings)
 
 
 def publish(session: TenantSession, document: Document) -> None:
-    """Put the passages that are kept in the place of the live version's, with their vectors."""
-    asked = {
-        "organization_id": session.organization_id,
-        "document_id": document.id,
-        "version": document.version + 1,
-        "language": document.language,
-    }
-    for statement in _MOVE:
-        session.execute(statement, asked)
+    """Let the version under work be the document's: its passages are shown, and no others."""
+    session.execute(delete(Chunk).where(_of(session, document, Chunk.version <= document.version)))
+    document.version += 1

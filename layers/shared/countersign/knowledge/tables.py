@@ -21,7 +21,6 @@ from countersign.platform.columns import (
     words,
 )
 from countersign.platform.db import Table
-from countersign.platform.ids import new_id
 
 DatasetKind = Literal["documents", "faq", "analytics"]
 
@@ -42,7 +41,8 @@ class Document(Tenant, Table):
     """A source (seeds: KnowledgeBase, SourceDocument); its texts are its versions.
 
     `version` is the one that search finds, 0 while there is none; `hash` is of that one's text. The
-    one under work is the next. A deleted document keeps its versions: drafts may cite them.
+    one under work is the next. `upload` says what a file will be whose upload has been begun. A
+    deleted document keeps its versions: drafts may cite them.
     """
 
     __tablename__ = "documents"
@@ -53,6 +53,7 @@ class Document(Tenant, Table):
     content_type: Mapped[str] = mapped_column(server_default="text/markdown")
     s3_key: Mapped[str | None]
     file_size: Mapped[int | None] = bigint()
+    upload: Mapped[dict[str, Any] | None] = json()
     language: Mapped[str] = mapped_column(server_default="english")
     tags: Mapped[list[str]] = words(server_default="{}")
     hash: Mapped[str | None]
@@ -92,14 +93,16 @@ class DocumentVersion(Table):
 
 
 class Chunk(Tenant, Table):
-    """A passage of a document's live version: its content from `start_offset` to `end_offset`.
+    """A passage of a document's version: its content from `start_offset` to `end_offset`.
 
-    `heading` says under which headings it stands; `hash` is of both, as they are embedded.
+    `heading` says under which headings it stands; `hash` is of both, as they are embedded. One of
+    a version that is still under work is kept for whoever goes on with that, and not searched.
     """
 
     __tablename__ = "chunks"
 
     document_id: Mapped[UUID]
+    version: Mapped[int]
     chunk_index: Mapped[int]
     start_offset: Mapped[int]
     end_offset: Mapped[int]
@@ -111,25 +114,6 @@ class Chunk(Tenant, Table):
         TSVECTOR, Computed("search_vector(language, heading, text)")
     )
     created_at: Mapped[datetime] = created()
-
-
-class StagedChunk(Table):
-    """A passage of a version under work, with its vector: what a killed job need not do again."""
-
-    __tablename__ = "staged_chunks"
-
-    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
-    document_id: Mapped[UUID] = mapped_column(primary_key=True)
-    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    chunk_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    id: Mapped[UUID] = mapped_column(default=new_id)
-    start_offset: Mapped[int]
-    end_offset: Mapped[int]
-    heading: Mapped[str]
-    text: Mapped[str]
-    hash: Mapped[str]
-    embedding_space_id: Mapped[UUID]
-    embedding: Mapped[list[float]] = mapped_column(Vector(STORED_DIMENSIONS))
 
 
 class ChunkEmbedding(Table):

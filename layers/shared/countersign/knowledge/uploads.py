@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from countersign.knowledge import documents
 from countersign.knowledge.documents import Stored
 from countersign.knowledge.tables import Document
@@ -19,7 +21,7 @@ def begin(
     """Where the bytes of a document's next content, so many of them, are to be PUT."""
     # Each upload has a place of its own: a late one must not change what was read already.
     key = f"documents/{session.organization_id}/{document.id}/{new_id()}"
-    documents.await_content(session, document, Stored(key, size_bytes, content_type))
+    document.upload = asdict(Stored(key, size_bytes, content_type))
     return storage.upload_url(bucket, key, size_bytes=size_bytes, seconds=URL_SECONDS)
 
 
@@ -28,11 +30,11 @@ def end(session: TenantSession, document: Document) -> None:
 
     What was read already stays as it is; what failed because nothing was there is tried again.
     """
-    if document.s3_key is None:
+    if document.upload:
+        stored = Stored(**document.upload)
+        document.upload = None
+    elif document.s3_key:
+        stored = Stored(document.s3_key, document.file_size or 0, document.content_type)
+    else:
         raise Conflict("No upload was begun; begin one by POST.")
-    if document.reason == "gone":
-        size = document.file_size or 0
-        stored = Stored(document.s3_key, size, document.content_type)
-        documents.await_content(session, document, stored)
-    if document.processing_status == "pending":
-        documents.promise(session, document)
+    documents.receive(session, document, stored)
