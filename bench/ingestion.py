@@ -1,36 +1,43 @@
 """What indexing adds to the encoder, and what large files take of it.
 
     python -m bench.ingestion [--articles N] [--text-megabytes N] [--pages N]
+                              [--indexed-megabytes N]
 
 First: passages a second through the indexing of articles, beside the same passages through the same
 encoder in batches of the same size and nothing else; the encoder is the local stack's own. Then a
-large text and a long PDF with an encoder that answers at once: memory, and how long each message of
-the queue takes. Each in a process of its own, so that the one's memory is not the other's.
+large text and a long PDF with an encoder that answers at once, and a text of a tenant that has a
+vector index: memory, and how long each message of the queue takes. Each in a process of its own, so
+that the one's memory is not the other's.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing
 import resource
 import statistics
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from countersign.knowledge import chunking, indexing
 from countersign.knowledge.parsing import PDF
 from countersign.models import EmbeddingModel, Embeddings
 from countersign.models.schemas import Purpose
+from countersign.platform.db import Database, engine
 from local import postgres
 from local.models import encoder as minilm
+from migrations import vector_indexes
 from migrations.sample.knowledge import ARTICLES
 from tests import conftest, world
 from tests.knowledge import Library
@@ -44,17 +51,22 @@ def main() -> None:
     options.add_argument("--articles", type=int, default=120, help="of each side, in each round")
     options.add_argument("--text-megabytes", type=int, default=50)
     options.add_argument("--pages", type=int, default=2000)
+    options.add_argument(
+        "--indexed-megabytes", type=int, default=2, help="beside twice as many that have an index"
+    )
     chosen = options.parse_args()
     beside = _apart(_beside_the_encoder, chosen.articles)
     text = _apart(_large_text, chosen.text_megabytes)
     pdf = _apart(_long_pdf, chosen.pages)
+    indexed = _apart(_into_an_index, chosen.indexed_megabytes)
     print(f"passages a second: {beside['ours']:.1f}, the encoder alone {beside['alone']:.1f}")
-    for name, one in (("text", text), ("PDF", pdf)):
+    large = {"text": text, "pdf": pdf, "indexed": indexed}
+    for name, one in large.items():
         print(
             f"{name}: {one['passages']} passages, {one['messages']} messages, the longest"
             f" {one['longest_seconds']:.1f} s, {one['peak_megabytes']:.0f} MB at most"
         )
-    print(json.dumps({"ratio_to_encoder": round(beside["ratio"], 3), "text": text, "pdf": pdf}))
+    print(json.dumps({"ratio_to_encoder": round(beside["ratio"], 3), **large}))
 
 
 def _apart(measure: Callable[[int], dict[str, float]], size: int) -> dict[str, float]:
@@ -79,6 +91,18 @@ class _Instant:
 
     def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embeddings:
         return Embeddings(((0.0255,) * 1536,) * len(texts), len(texts), self.model)
+
+
+class _Scattered:
+    """Answers at once, each text with a direction of its own."""
+
+    provider, model, dimensions, price = "openai", "scattered", 1536, 0.0
+
+    def embed(self, texts: Sequence[str], *, purpose: Purpose = "document") -> Embeddings:
+        rows = (
+            np.random.default_rng(zlib.crc32(text.encode())).normal(size=1536) for text in texts
+        )
+        return Embeddings(tuple(tuple(row.tolist()) for row in rows), len(texts), self.model)
 
 
 def _beside_the_encoder(articles: int) -> dict[str, float]:
@@ -116,35 +140,53 @@ def _articles(count: int, mark: int) -> str:
     )
 
 
+def _manual(megabytes: int, mark: str = "") -> str:
+    """A text no two passages of which are alike."""
+    line = "Part {n} of the manual{mark} says what to do about the fitting AN-{n} when it leaks.\n"
+    length = len(line.format(n=100_000, mark=mark))
+    lines = (line.format(n=n, mark=mark) + "\n" * (n % 6 == 5) for n in itertools.count(100_000))
+    return "".join(islice(lines, megabytes * 2**20 // length))
+
+
 def _large_text(megabytes: int) -> dict[str, float]:
-    line = "Part {n} of the manual says what to do about the fitting AN-{n} when it leaks.\n"
-    paragraph = "".join(line.replace("{n}", str(n)) for n in range(6)) + "\n"
-    text = paragraph * (megabytes * 2**20 // len(paragraph))
-    return _large(text.encode(), "text/plain")
+    with _library(_Instant()) as library:
+        return _large(library, _manual(megabytes).encode(), "text/plain")
 
 
 def _long_pdf(pages: int) -> dict[str, float]:
     lines = [
         f"Line {n} of the manual says what to do when the hose AN-{n} leaks." for n in range(45)
     ]
-    return _large(files.pdf(*[[f"Page {n}", *lines] for n in range(pages)]), PDF)
-
-
-def _large(content: bytes, content_type: str) -> dict[str, float]:
-    """Index a file with an encoder that answers at once."""
+    content = files.pdf(*[[f"Page {n}", *lines] for n in range(pages)])
     with _library(_Instant()) as library:
-        document_id = library.add()
-        library.bring(document_id, content, content_type)
-        del content
-        took = []
-        while library.sent.sent["index"]:
-            library.sent.take("index")
-            began = time.perf_counter()
-            library.indexer().index(library.tenant.organization_id, document_id)
-            took.append(time.perf_counter() - began)
-        document = library.read(document_id)
-        assert document.processing_status == "completed", document.reason
-        metrics = library.run(document_id).metrics or {}
+        return _large(library, content, PDF)
+
+
+def _into_an_index(megabytes: int) -> dict[str, float]:
+    """A text of a tenant whose vectors have an index, into which each goes by itself."""
+    with _library(_Scattered()) as library:
+        _large(library, _manual(2 * megabytes).encode(), "text/plain")
+        owner = Database(engine(library.database.url("app_owner")))
+        made = vector_indexes.maintain(owner, vector_indexes.Thresholds(1_000, 500))
+        owner.engine.dispose()
+        assert made["made"]
+        return _large(library, _manual(megabytes, " of another kind").encode(), "text/plain")
+
+
+def _large(library: Library, content: bytes, content_type: str) -> dict[str, float]:
+    """Index a file with an encoder that answers at once."""
+    document_id = library.add()
+    library.bring(document_id, content, content_type)
+    del content
+    took = []
+    while library.sent.sent["index"]:
+        library.sent.take("index")
+        began = time.perf_counter()
+        library.indexer().index(library.tenant.organization_id, document_id)
+        took.append(time.perf_counter() - began)
+    document = library.read(document_id)
+    assert document.processing_status == "completed", document.reason
+    metrics = library.run(document_id).metrics or {}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "passages": metrics["chunks"],

@@ -1056,6 +1056,8 @@ CREATE INDEX ix_audit_events_organization_id_occurred_at ON public.audit_events 
 
 CREATE INDEX ix_chunk_embeddings_chunk_id ON public.chunk_embeddings USING btree (organization_id, chunk_id);
 
+CREATE INDEX ix_chunks_hash ON public.chunks USING btree (organization_id, document_id, hash);
+
 CREATE INDEX ix_chunks_search ON public.chunks USING gin (organization_id, search);
 
 CREATE INDEX ix_conversations_channel_id_created_at ON public.conversations USING btree (organization_id, channel_id, created_at);

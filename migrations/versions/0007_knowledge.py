@@ -110,6 +110,8 @@ def upgrade() -> None:
                 UNIQUE (organization_id, document_id, version, chunk_index)
         );
 
+        CREATE INDEX ix_chunks_hash ON chunks (organization_id, document_id, hash);
+
         CREATE TABLE chunk_embeddings (
             organization_id uuid NOT NULL REFERENCES organizations (id),
             embedding_space_id uuid NOT NULL REFERENCES embedding_spaces (id),

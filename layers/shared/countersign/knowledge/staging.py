@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, insert, select
+from pgvector.sqlalchemy import Vector
+from sqlalchemy import ColumnElement, Text, delete, func, insert, select, text
 
 from countersign.knowledge.chunking import Piece
 from countersign.knowledge.tables import Chunk, ChunkEmbedding, Document
+from countersign.models.vectors import STORED_DIMENSIONS
 from countersign.platform.db import TenantSession
 from countersign.platform.ids import new_id
 
@@ -57,23 +59,32 @@ def _of(
     return own & (Chunk.document_id == document.id) & versions
 
 
+_KNOWN = text(
+    """
+    SELECT asked.hash, known.embedding
+    FROM unnest(CAST(:hashes AS text[])) AS asked (hash), LATERAL (
+        SELECT v.embedding
+        FROM chunks c JOIN chunk_embeddings v
+            ON v.organization_id = c.organization_id AND v.chunk_id = c.id
+        WHERE c.organization_id = :organization_id AND c.document_id = :document_id
+            AND c.hash = asked.hash AND v.embedding_space_id = :space
+        LIMIT 1
+    ) AS known
+    """
+).columns(hash=Text, embedding=Vector(STORED_DIMENSIONS))
+
+
 def unchanged(
     session: TenantSession, document: Document, space: UUID, batch: Sequence[Piece]
 ) -> dict[str, list[float]]:
     """The vectors, by hash, of those passages that the document has already."""
-    found = session.execute(
-        select(Chunk.hash, ChunkEmbedding.embedding)
-        .join(
-            ChunkEmbedding,
-            (ChunkEmbedding.organization_id == Chunk.organization_id)
-            & (ChunkEmbedding.chunk_id == Chunk.id),
-        )
-        .where(Chunk.organization_id == session.organization_id)
-        .where(Chunk.document_id == document.id)
-        .where(Chunk.hash.in_([piece.hash for piece in batch]))
-        .where(ChunkEmbedding.embedding_space_id == space)
-    )
-    return {row.hash: row.embedding for row in found}
+    asked = {
+        "organization_id": session.organization_id,
+        "document_id": document.id,
+        "space": space,
+        "hashes": list({piece.hash for piece in batch}),
+    }
+    return {row.hash: row.embedding for row in session.execute(_KNOWN, asked)}
 
 
 def stage(
