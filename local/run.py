@@ -173,6 +173,8 @@ def _welcome(local: Local, tenant: Tenant) -> str:
         "",
         f"  export API={api.url} KEY={api.key}",
         '  curl -s -H "Authorization: Bearer $KEY" $API/v1/feed',
+        '  curl -s -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\',
+        '    -d \'{"query":"which AN size fits a 3/8 line?","limit":3}\' $API/v1/search',
     ]
     if drafts:
         token = api.get(f"/v1/drafts/{drafts[0]}")["revision_token"]

@@ -61,12 +61,12 @@ def _write(means: Means, tenant: Tenant, asked: Sample, now: datetime) -> dict[s
     made = _found(means, tenant, asked, now)
     organization_id = made.principal.organization_id
     articles = knowledge.write(means.rw, organization_id, tenant, now)
-    if means.embedding:
-        knowledge.embed(means.rw, organization_id, means.embedding, now)
     for each in tenant.conversations:
         source_url = knowledge.article_url(tenant, each.article)
         channel_id = made.channels[each.channel]
         conversations.write(means.rw, made.principal, channel_id, each, source_url, now)
+    if means.embedding:
+        knowledge.embed(means.rw, organization_id, means.embedding, now)
     return {**made.answer, "articles": articles, "embedded": means.embedding is not None}
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from countersign.knowledge import chunking, vectors
 from countersign.knowledge.chunking import MARKDOWN
 from countersign.knowledge.tables import Chunk, Dataset, Document, DocumentVersion
-from countersign.knowledge.vectors import PASSAGES, Bare
+from countersign.knowledge.vectors import Bare, Source
 from countersign.models import EmbeddingModel, spending
 from countersign.models.spaces import Encoders
 from countersign.platform.db import Database, TenantSession
@@ -142,17 +142,18 @@ def _chunk(session: TenantSession, document: Document, content: str) -> None:
 
 
 def embed(rw: Database, organization_id: UUID, model: EmbeddingModel, now: datetime) -> None:
-    """Give each chunk that lacks one its vector, some at a time.
+    """Give each chunk and message that lacks one its vector, some at a time.
 
     Raises the errors of `models.errors`.
     """
     encoders = Encoders(model)
-    while bare := _bare(rw, organization_id, encoders):
-        embedded = spending.embed(rw, organization_id, model, [one.text for one in bare])
-        with rw.tenant(organization_id) as session:
-            encoder = encoders.target(session)
-            encoders.hold(session, encoder)
-            vectors.keep(session, PASSAGES, encoder.space, bare, embedded.vectors)
+    for source in vectors.SOURCES:
+        while bare := _bare(rw, organization_id, encoders, source):
+            embedded = spending.embed(rw, organization_id, model, [one.text for one in bare])
+            with rw.tenant(organization_id) as session:
+                encoder = encoders.target(session)
+                encoders.hold(session, encoder)
+                vectors.keep(session, source, encoder.space, bare, embedded.vectors)
     with rw.tenant(organization_id) as session:
         session.execute(
             update(Document)
@@ -162,6 +163,6 @@ def embed(rw: Database, organization_id: UUID, model: EmbeddingModel, now: datet
         )
 
 
-def _bare(rw: Database, organization_id: UUID, encoders: Encoders) -> list[Bare]:
+def _bare(rw: Database, organization_id: UUID, encoders: Encoders, source: Source) -> list[Bare]:
     with rw.tenant(organization_id) as session:
-        return vectors.lacking(session, PASSAGES, encoders.target(session).space, BATCH)
+        return vectors.lacking(session, source, encoders.target(session).space, BATCH)
