@@ -160,15 +160,21 @@ def test_old_vectors_go_when_nobody_can_be_searching_them(
     assert organization.having(organization.encoder) == 100
     monkeypatch.setattr(moving, "FORGOTTEN", 7)
     work(organization.outbox, organization.moving, BUCKET, promised.body)
+    assert organization.having(organization.encoder) == 100, "its first message came twice"
+    organization.later(monkeypatch, moving.GRACE + timedelta(seconds=1))
+    work(organization.outbox, organization.moving, BUCKET, promised.body)
     assert organization.having(organization.encoder) == 0
     assert organization.having(organization.newer) == 100
     assert organization.state(run_id).status == "succeeded"
 
 
-def test_the_vectors_of_another_move_that_has_begun_stay(organization: Organization) -> None:
+def test_the_vectors_of_another_move_that_has_begun_stay(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
     organization.begin()
     organization.move()
     (promised,) = organization.rows(OutboxRow)
+    organization.later(monkeypatch, moving.GRACE + timedelta(seconds=1))
     organization.begin()
     work(organization.outbox, organization.moving, BUCKET, promised.body)
     assert organization.having(organization.encoder) == 100

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -112,10 +112,9 @@ class Mover:
         with self.outbox.transaction(self.organization_id) as session:
             run = _locked(session, run_id)
             job = self._claim(session, run)
-            is_done = run.status == "succeeded"
-        if is_done:
-            self._forget(run_id)
         if job is None:
+            if run.status == "succeeded" and run.finished_at:
+                self._forget(run_id, run.finished_at + GRACE)
             return
         try:
             status = self._move(job)
@@ -246,12 +245,15 @@ class Mover:
             _end(_held(session, job), "failed", detail)
         return "failed"
 
-    def _forget(self, run_id: UUID) -> None:
-        """Delete what nobody searches any more, unless the organization is about to move again."""
+    def _forget(self, run_id: UUID, not_before: datetime) -> None:
+        """Delete what nobody searches any more, unless the organization is about to move again.
+
+        A message that comes twice may come too early.
+        """
         until = time.monotonic() + SECONDS
-        is_more = True
+        is_more = clock.now() >= not_before
         while is_more and time.monotonic() < until:
-            with self.outbox.transaction(self.organization_id) as session:
+            with self.outbox.database.tenant(self.organization_id) as session:
                 spaces.lock(session)
                 space = spaces.own(session)
                 if space is None or _under_way(session):
