@@ -156,8 +156,10 @@ def test_words_are_found_by_their_index_under_row_level_security(
     for each in (tenant, other):
         world.add_knowledge(database, each, ["A pump."])
         rows = f"""
-            (organization_id, id, document_id, chunk_index, start_offset, end_offset, text, hash)
-            SELECT organization_id, gen_random_uuid(), id, number, 0, 1, 'word ' || number % 500, ''
+            (organization_id, id, document_id, version, chunk_index, start_offset, end_offset, text,
+             hash)
+            SELECT organization_id, gen_random_uuid(), id, 1, number, 0, 1,
+                   'word ' || number % 500, ''
             FROM documents, generate_series(1, 5000) AS number
             WHERE organization_id = '{each.organization_id}'
         """
