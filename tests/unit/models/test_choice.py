@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from countersign.models import ModelSettings, chat_model, embedding_model
+from countersign.models import ModelSettings, chat_model, embedding_model, embedding_models
 from countersign.platform.errors import Invalid, MissingSetting
 from countersign.platform.settings import load
 
@@ -78,6 +78,32 @@ def test_an_embedding_model_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(Invalid, match=complaint):
         embedding_model(settings(environ, **changes))
+
+
+PREVIOUS = {
+    "PREVIOUS_EMBEDDING_PROVIDER": "openai",
+    "PREVIOUS_EMBEDDING_MODEL": "all-MiniLM-L6-v2",
+    "PREVIOUS_EMBEDDING_DIMENSIONS": "384",
+    "PREVIOUS_EMBEDDING_PRICE": "0.02",
+}
+
+
+def test_the_previous_embedding_model_comes_after_the_current_one() -> None:
+    (only,) = embedding_models(settings(BEDROCK, PREVIOUS_EMBEDDING_PROVIDER=""))
+    current, previous = embedding_models(settings(BEDROCK, **PREVIOUS))
+    assert only.model == current.model == BEDROCK["EMBEDDING_MODEL"]
+    assert (previous.provider, previous.model, previous.dimensions, previous.price) == (
+        "openai",
+        "all-MiniLM-L6-v2",
+        384,
+        0.02,
+    )
+
+
+def test_a_previous_embedding_model_that_cannot_be_is_told_from_the_current_one() -> None:
+    wrong = {**PREVIOUS, "PREVIOUS_EMBEDDING_DIMENSIONS": "0"}
+    with pytest.raises(Invalid, match="The previous embedding model: EMBEDDING_DIMENSIONS is 0"):
+        embedding_models(settings(BEDROCK, **wrong))
 
 
 @pytest.mark.parametrize(
