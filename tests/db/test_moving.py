@@ -10,6 +10,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select
 
+from countersign.conversations.tables import Conversation
+from countersign.drafting import composing
 from countersign.knowledge import embedding, moving, vectors
 from countersign.knowledge.moving import Mover
 from countersign.knowledge.passages import CHUNKS
@@ -501,6 +503,18 @@ def test_a_reply_gets_a_vector(organization: Organization, path: Path) -> None:
     organization.encoder.asked.clear()
     organization.work()
     assert organization.encoder.asked == [["Part 7 costs 7 dollars."]]
+
+
+def test_words_of_ones_own_get_a_vector(organization: Organization, path: Path) -> None:
+    path.receive(path.tenant.webhook("What does part 7 cost?"))
+    organization.work()
+    organization.encoder.asked.clear()
+    with organization.session() as session:
+        (conversation_id,) = session.scalars(select(Conversation.id))
+        said = "Less than part 8."
+        composing.compose(session, path.tenant.principal, conversation_id, said, None, clock.now())
+    organization.work()
+    assert organization.encoder.asked == [["Less than part 8."]]
 
 
 def test_a_message_without_words_needs_no_vector(organization: Organization, path: Path) -> None:

@@ -15,6 +15,7 @@ from countersign.conversations.tables import Conversation, Message
 from countersign.drafting import approvals, overtaking, requests
 from countersign.drafting.tables import DraftAction, DraftRequest
 from countersign.identity.api_keys import Principal
+from countersign.knowledge import unembedded
 from countersign.platform import audit
 from countersign.platform.db import TenantSession
 from countersign.platform.errors import Conflict, NotFound, Stale
@@ -42,6 +43,7 @@ def compose(
     lengths.check(session, conversation.channel_id, text, "text")
     undo_until = approvals.undo_until(session, now)
     message, delivery = outbound.say(session, conversation, text, author, undo_until, now, chosen)
+    unembedded.promise(session, [message.id])
     data = {
         "api_key_id": str(principal.api_key_id),
         **approvals.said(message, delivery),
