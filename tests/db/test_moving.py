@@ -224,6 +224,8 @@ def test_a_document_under_work_during_the_move_is_embedded_anew(
     assert organization.read(document_id).processing_status == "pending"
     organization.move()
     assert organization.read(document_id).processing_status == "completed"
+    metrics = organization.run(document_id).metrics or {}
+    assert (metrics["chunks"], metrics["embedded"]) == (1, 1)
     assert organization.having(organization.encoder) == 100
     assert "A slow text." in organization.found("A slow text.")
 

@@ -157,7 +157,7 @@ class Indexer:
             document = progress.held(session, job)
             staging.stage(session, document, encoder.space, index, batch, vectors)
             characters = batch[-1].end, of
-            progress.note(session, document, (len(batch), len(new)), characters, now)
+            progress.note(session, document, index, (len(batch), len(new)), characters, now)
             session.flush()
             return embedded.input_tokens, not new or may_spend(session, now)
 

@@ -111,21 +111,25 @@ def version_under_work(session: TenantSession, document: Document) -> DocumentVe
 def note(
     session: TenantSession,
     document: Document,
+    index: int,
     kept: tuple[int, int],
     characters: tuple[int, int],
     now: datetime,
 ) -> None:
-    """Note in a document's run how many passages were kept, how many of them embedded anew, and up
-    to which of how many characters; whoever keeps some may go on for another lease."""
+    """Note in a document's run how many passages were kept, the first as number `index`, how many
+    of them embedded anew, and up to which of how many characters; whoever keeps some may go on for
+    another lease."""
     (chunks, embedded), (end, of) = kept, characters
     document.attempts = 1
     document.leased_until = now + LEASE
     run = _run(session, document)
     before = run.metrics or {}
+    # Where it began anew, in another space, what was kept before has been let go.
+    embedded_before = before.get("embedded", 0) if index else 0
     run.metrics = {
         **before,
-        "chunks": before.get("chunks", 0) + chunks,
-        "embedded": before.get("embedded", 0) + embedded,
+        "chunks": index + chunks,
+        "embedded": embedded_before + embedded,
         "characters": end,
         "of_characters": of,
     }
