@@ -12,11 +12,13 @@ from sqlalchemy import func, select
 
 from countersign.conversations.tables import Conversation
 from countersign.drafting import composing
-from countersign.knowledge import embedding, moving, vectors
+from countersign.knowledge import embedding, moving, progress, vectors
+from countersign.knowledge.indexing import Indexer
 from countersign.knowledge.moving import Mover
 from countersign.knowledge.passages import CHUNKS
+from countersign.knowledge.progress import Job
 from countersign.knowledge.searching import Embedder
-from countersign.knowledge.tables import Chunk, ChunkEmbedding, MessageEmbedding
+from countersign.knowledge.tables import Chunk, ChunkEmbedding, DocumentVersion, MessageEmbedding
 from countersign.knowledge.vectors import PASSAGES
 from countersign.knowledge.working import work
 from countersign.models import Embeddings
@@ -227,6 +229,29 @@ def test_a_document_under_work_during_the_move_is_embedded_anew(
     metrics = organization.run(document_id).metrics or {}
     assert (metrics["chunks"], metrics["embedded"]) == (1, 1)
     assert organization.having(organization.encoder) == 100
+    assert "A slow text." in organization.found("A slow text.")
+
+
+def test_who_lost_a_document_lets_nothing_of_it_go(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document_id = organization.add()
+    organization.write(document_id, "A slow text.")
+    (body,) = organization.sent.take("index")
+    read = Indexer._text
+
+    def slowly(self: Indexer, job: Job) -> DocumentVersion | None:
+        text = read(self, job)
+        monkeypatch.setattr(Indexer, "_text", read)
+        organization.later(monkeypatch, progress.LEASE)
+        organization.begin()
+        organization.move()
+        work(organization.outbox, organization.moving, BUCKET, body)
+        return text
+
+    monkeypatch.setattr(Indexer, "_text", slowly)
+    work(organization.outbox, organization.moving, BUCKET, body)
+    assert organization.read(document_id).version == 1
     assert "A slow text." in organization.found("A slow text.")
 
 

@@ -99,7 +99,9 @@ class Indexer:
         if text is None:
             return None
         with self.outbox.database.tenant(job.organization_id) as session:
-            index, end = staging.kept(session, job.document, encoder.space)
+            # Who lost the document knows another version as the live one, and would let that go.
+            document = progress.held(session, job)
+            index, end = staging.kept(session, document, encoder.space)
         pieces = chunking.pieces(text.content, text.content_type, end)
         left = TOKENS
         while batch := list(islice(pieces, BATCH)):
