@@ -17,9 +17,12 @@ from tests.crash.ground import CUSTOMER
 from tests.crash.product import ROLES
 from tests.crash.stage import Stage
 
+MANUAL = "# Wheels\n\nTorque to nine.\n\n# Brakes\n\nBleed them.\n\n# Seat\n\nKeep it dry."
 Play = Callable[[Stage], None]
 JUST_LATER = 3
 """Seconds after which a mail is told of that does not come in one batch with the one before it."""
+WRITING = tuple(name for name in ROLES if name not in ("knowledge", "index"))
+"""What messages go through. How they are embedded is explored once: it is the same for all."""
 WHOLE_WINDOW = 900
 """Seconds to undo, or of debouncing: longer than it takes a queue to bring a message again."""
 
@@ -37,8 +40,10 @@ class Act:
     before: tuple[Play, ...] = ()
     undo_seconds: int = 0
     debounce_seconds: int = 0
-    functions: Collection[str] = tuple(ROLES)
+    functions: Collection[str] = WRITING
     statements: bool = False
+    model: str = "hasher"
+    """What the organization's vectors are made by when it begins."""
     is_race: bool = False
     """Whether it has more than one right end, by who is first."""
 
@@ -244,8 +249,42 @@ def overtake(stage: Stage) -> None:
     stage.rest()
 
 
+def document(stage: Stage) -> None:
+    """The agent writes a manual."""
+    stage.agent.adds(MANUAL)
+    stage.rest()
+
+
+def changed_document(stage: Stage) -> None:
+    """Of the manual there is a file, in which one part of three differs."""
+    stage.agent.uploads(MANUAL.replace("nine", "ten").encode())
+    stage.rest()
+
+
+def move(stage: Stage) -> None:
+    """The organization moves to the space of another embedding model, just as a message is taken
+    in and is about to be embedded."""
+    stage.customer.writes("Can I return my order for free?")
+    stage.rest(until=stage.now() + timedelta(seconds=2))
+    stage.agent.embeds_anew()
+    stage.rest()
+
+
+def document_after_move(stage: Stage) -> None:
+    """The organization moves just as a document comes."""
+    stage.agent.embeds_anew()
+    stage.agent.adds("Bleed the brakes.")
+    stage.rest()
+
+
+def move_amid_documents(stage: Stage) -> None:
+    """A document comes just as the organization moves, which does just as another comes."""
+    stage.agent.adds("Torque to nine.")
+    document_after_move(stage)
+
+
 ACTS = {
-    "message by sms": Act(message, statements=True),
+    "message by sms": Act(message, functions=tuple(ROLES), statements=True),
     "reply by sms": Act(reply, before=(message,), undo_seconds=10, statements=True),
     "message by whatsapp": Act(
         message, "whatsapp", functions=("webhooks", "ingest", "attachments"), statements=True
@@ -300,6 +339,9 @@ ACTS = {
     "answered reply": Act(answered_reply, "smtp", (message,), functions=("outbound", "ingest")),
     "bounced reply": Act(bounced_reply, "ses", (message,), functions=("ingest",)),
     "returned reply": Act(returned_reply, "smtp", (message,), functions=("outbound", "ingest")),
+    "document": Act(document, functions=("knowledge", "index")),
+    "changed document": Act(changed_document, before=(document,), functions=("knowledge", "index")),
+    "move": Act(move, before=(document,), functions=("knowledge", "index", "relay"), model="older"),
 }
 RACES = {
     "approval against message": Act(
@@ -314,5 +356,8 @@ RACES = {
     ),
     "hand-over against mail": Act(
         overtaking, "ses", before=(message,), functions=("outbound", "ingest"), is_race=True
+    ),
+    "move against documents": Act(
+        move_amid_documents, functions=("index",), model="older", is_race=True
     ),
 }

@@ -160,6 +160,25 @@ class Agent:
         for delivery in self._rows("deliveries", "status = 'failed'"):
             self._resolves(delivery, "resend")
 
+    def adds(self, text: str) -> None:
+        """Make a document of a text."""
+        (dataset,) = self._rows("datasets", "true")
+        document = {"dataset_id": str(dataset["id"]), "title": "Manual", "text": text}
+        self._repeats("POST", "/v1/documents", document)
+
+    def uploads(self, content: bytes) -> None:
+        """Give that document a file as its content, which goes straight to storage."""
+        (document,) = self._rows("documents", "title = 'Manual'")
+        path = f"/v1/documents/{document['id']}/upload"
+        file = {"content_type": "text/markdown", "size_bytes": len(content)}
+        url = json.loads(self._repeats("POST", path, file))["upload_url"]
+        self._stage.outside.buckets.objects["documents", url] = content
+        self._repeats("PUT", path)
+
+    def embeds_anew(self) -> None:
+        """Let all texts have vectors of the model that is configured."""
+        self._repeats("POST", "/v1/re-embedding")
+
     def _resolves(self, delivery: dict[str, Any], outcome: str) -> None:
         path = f"/v1/deliveries/{delivery['id']}/resolution"
         self._repeats("POST", path, {"outcome": outcome})
@@ -173,17 +192,20 @@ class Agent:
     def _rows(self, table: str, condition: str) -> list[dict[str, Any]]:
         return self._stage.ground.rows(f"SELECT * FROM {table} WHERE {condition}")
 
-    def _repeats(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
-        key, answers = str(new_id()), []
+    def _repeats(self, method: str, path: str, body: dict[str, Any] | None = None) -> str:
+        key = str(new_id())
+        answers: list[dict[str, Any]] = []
 
         def ask() -> None:
-            answers.append(self._asks(method, path, body, key)["statusCode"])
+            answers.append(self._asks(method, path, body, key))
 
-        while not answers or answers[-1] >= 500:
+        while not answers or answers[-1]["statusCode"] >= 500:
             try:
                 self._stage.do(ask)
             except Crash:
                 answers.clear()
+        text: str = answers[-1]["body"]
+        return text
 
     def _asks(
         self, method: str, path: str, body: dict[str, Any] | None = None, key: str = ""
@@ -195,5 +217,7 @@ class Agent:
             "headers": {**headers, "idempotency-key": key} if key else headers,
             "body": json.dumps(body) if body else "",
         }
-        answer: dict[str, Any] = self._stage.product.call("approvals", event)
+        is_knowledge = path.startswith(("/v1/documents", "/v1/re-embedding"))
+        function = "knowledge" if is_knowledge else "approvals"
+        answer: dict[str, Any] = self._stage.product.call(function, event)
         return answer

@@ -31,6 +31,7 @@ from local.providers.twilio import Account, Twilio
 from tests.crash.edges import Edges, closed
 from tests.crash.ground import (
     ACCOUNT,
+    ENCODERS,
     EVENT_KEY,
     PARSE_KEY,
     SENDGRID_KEY,
@@ -39,7 +40,7 @@ from tests.crash.ground import (
     Tenant,
 )
 from tests.crash.postoffice import MailServer, PostOffice, Ses, Taken, by_sendgrid
-from tests.world import HashingEncoder, QuotingChat
+from tests.world import QuotingChat
 from tools import template
 
 APPLICATION = template.load(Path(__file__).parents[2] / "template.yaml")
@@ -189,8 +190,18 @@ class Buckets:
         self._edges.cross(f"put into {Bucket}", "call", put, closed)
 
     def get_object(self, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
-        get = lambda: {"Body": io.BytesIO(self.objects[Bucket, Key])}  # noqa: E731
-        return self._edges.cross(f"get from {Bucket}", "read", get, closed)
+        return self._edges.cross(
+            f"get from {Bucket}", "read", lambda: self._found(Bucket, Key), closed
+        )
+
+    def _found(self, bucket: str, key: str) -> dict[str, Any]:
+        content = self.objects[bucket, key]
+        return {"Body": io.BytesIO(content), "ContentLength": len(content)}
+
+    def generate_presigned_url(self, method: str, *, Params: Any, **_: Any) -> str:  # noqa: N803
+        """Like S3's, made without a call; here it says the key alone."""
+        key: str = Params["Key"]
+        return key
 
 
 class Internet:
@@ -276,7 +287,7 @@ def _model(request: Request) -> Response:
 
 
 def _embeddings(asked: dict[str, Any]) -> dict[str, Any]:
-    made = HashingEncoder().embed(asked["input"])
+    made = ENCODERS[asked["model"]].embed(asked["input"])
     data = [{"index": n, "embedding": vector} for n, vector in enumerate(made.vectors)]
     return {"data": data, "usage": {"prompt_tokens": made.input_tokens}}
 

@@ -11,6 +11,7 @@ import pytest
 import urllib3
 
 from countersign.channels.providers import ses, smtp
+from countersign.knowledge import indexing, moving
 from countersign.platform import calls, db, queues, secrets, storage
 from countersign.platform.settings import load
 from tests.conftest import TestDatabase
@@ -33,6 +34,7 @@ ENVIRONMENT = {
     "RAW_BUCKET": "raw",
     "MESSAGES_BUCKET": "messages",
     "AUDIT_BUCKET": "audit",
+    "DOCUMENTS_BUCKET": "documents",
     "CHANNEL_KEY_SECRET_ID": "channel-key",
     "CHANNEL_SECRETS_PREFIX": "channels/",
     "TWILIO_API_URL": "https://twilio.example",
@@ -44,6 +46,10 @@ ENVIRONMENT = {
     "EMBEDDING_MODEL": "hasher",
     "EMBEDDING_BASE_URL": "https://model.example/v1",
     "EMBEDDING_DIMENSIONS": "64",
+    "PREVIOUS_EMBEDDING_PROVIDER": "openai",
+    "PREVIOUS_EMBEDDING_MODEL": "older",
+    "PREVIOUS_EMBEDDING_BASE_URL": "https://model.example/v1",
+    "PREVIOUS_EMBEDDING_DIMENSIONS": "32",
 }
 ROLES = {
     "webhooks": None,
@@ -52,6 +58,8 @@ ROLES = {
     "approvals": "app_rw",
     "outbound": "app_rw",
     "attachments": "app_rw",
+    "knowledge": "app_rw",
+    "index": "app_rw",
     "relay": "app_system",
 }
 """The functions, and whom they enter the database as."""
@@ -87,6 +95,9 @@ class Product:
         replace(calls, "_pool", lambda: self)
         replace(ses, "_client", lambda region: self.outside.ses)
         replace("socket.create_connection", self._connect)
+        # So that few passages take several batches.
+        replace(indexing, "BATCH", 2)
+        replace(moving, "BATCH", 2)
 
     def request(self, *args: Any, **options: Any) -> urllib3.BaseHTTPResponse:
         """What processes keep as their pool of HTTP connections."""

@@ -23,6 +23,8 @@ FaultKind = Literal[
     "dead letter",
     "promise kept back",
     "not verified",
+    "half indexed",
+    "not embedded",
     "never rests",
     "another end",
     "more effort",
@@ -37,6 +39,11 @@ TAKEN_BACK = (
     "type = 'delivery.delivered'"
     " AND stream_id IN (SELECT stream_id FROM audit_events WHERE type = 'delivery.failed')"
 )
+_VECTORS = (
+    "JOIN {0}_embeddings ON {0}_id = {0}s.id"
+    " JOIN embedding_spaces ON embedding_spaces.id = embedding_space_id"
+)
+_VECTOR = "model, left(md5(embedding::text), 8)"
 END = {
     "messages": (
         "messages",
@@ -61,12 +68,30 @@ END = {
     "events": ("webhook_deliveries", "status"),
     "recorded": ("audit_events", "type", f"NOT ({DETOURS} OR {TAKEN_BACK})"),
     "suppressed": ("suppressions", "concat_ws(' ', address, reason)"),
+    "documents": (
+        "documents JOIN document_versions ON document_id = id",
+        "concat_ws(' ', documents.title, documents.version, processing_status,"
+        " document_versions.version, content)",
+    ),
+    "passages": (
+        f"chunks JOIN documents ON documents.id = document_id {_VECTORS.format('chunk')}",
+        f"concat_ws(' ', documents.title, chunk_index, left(text, 40), {_VECTOR})",
+    ),
+    "letters": (
+        f"messages {_VECTORS.format('message')}",
+        f"concat_ws(' ', left(body_text, 40), {_VECTOR})",
+    ),
+    "runs": (
+        "job_runs",
+        "concat_ws(' ', type, status, error, metrics ->> 'chunks', metrics ->> 'embedded')",
+    ),
     "told": ("notifications", "type", "type <> 'delivery_unknown'"),
     "checkpoints": ("audit_checkpoints", "streams::text"),
 }
 EFFORT = {
     "attempts": ("delivery_attempts", "outcome"),
-    "model calls": ("model_usage", "kind"),
+    # Nobody claims messages that have no vector: two may call for one, for which alone they call.
+    "model calls": ("model_usage", "kind", "subject_id IS NOT NULL"),
     "fetches": ("attachments", "attempts::text"),
     "detours": ("audit_events", "type", DETOURS),
 }
@@ -78,7 +103,13 @@ _NAMED = (
 )
 _WENT_OUT = "status IN ('sent', 'delivered') OR stop_reason = 'bounced'"
 _REVOKED = f"({_WENT_OUT}) AND revoked_at IS NOT NULL"
-UNDER_WAY = "status IN ('waiting', 'drafting', 'queued', 'sending', 'unknown')"
+UNDER_WAY = "status IN ('waiting', 'drafting', 'queued', 'running', 'sending', 'unknown')"
+_KEPT = "chunks.version <> documents.version"
+# Other than by one vector, in the space that the organization is searched in.
+_MISEMBEDDED = (
+    "ARRAY(SELECT embedding_space_id FROM {0}_embeddings WHERE {0}_id = {0}s.id)"
+    " <> ARRAY(SELECT embedding_space_id FROM organization_settings)"
+)
 
 
 class Fault(NamedTuple):
@@ -113,7 +144,7 @@ def faults(stage: Stage, expected: Record | None, *, effort: bool = False) -> li
     not have taken more either.
     """
     found = [*_sends(stage), *_leftovers(stage), *_doubles(stage), *_lost(stage)]
-    found += [*_stale(stage), *_chains(stage)]
+    found += [*_stale(stage), *_chains(stage), *_vectors(stage)]
     if expected is not None:
         record = read(stage)
         found += _differences(record, expected, "another end", [*END, "mails"])
@@ -138,11 +169,13 @@ def _sends(stage: Stage) -> Iterator[Fault]:
 
 
 def _leftovers(stage: Stage) -> Iterator[Fault]:
-    for table in ("draft_requests", "deliveries"):
+    for table in ("draft_requests", "deliveries", "job_runs"):
         for status in _texts(stage, table, "status", UNDER_WAY):
             yield Fault("left under way", f"one of {table} is {status}")
     for number in _texts(stage, "delivery_attempts", "number", "finished_at IS NULL"):
         yield Fault("left under way", f"attempt {number} has no end")
+    for text in _texts(stage, "chunks JOIN documents ON document_id = documents.id", "text", _KEPT):
+        yield Fault("left under way", f"{text[:40]!r} is of a version that is not there")
     for queue in _texts(stage, "outbox", "queue"):
         yield Fault("promise kept back", f"the outbox still holds a message for {queue}")
     for message in stage.outside.queues.dead:
@@ -166,6 +199,15 @@ def _lost(stage: Stage) -> Iterator[Fault]:
         raw = stage.outside.buckets.objects.get(("messages", key), b"")
         if hashlib.sha256(raw).hexdigest() not in key:
             yield Fault("lost", f"the mail {key}")
+
+
+def _vectors(stage: Stage) -> Iterator[Fault]:
+    """Texts that search did not find as they are, or will not."""
+    for title in stage.half_indexed:
+        yield Fault("half indexed", f"search found not just the whole of {title!r}")
+    for owner, text in (("chunk", "text"), ("message", "body_text")):
+        for one in _texts(stage, f"{owner}s", text, _MISEMBEDDED.format(owner)):
+            yield Fault("not embedded", f"{one[:40]!r}")
 
 
 def _stale(stage: Stage) -> Iterator[Fault]:

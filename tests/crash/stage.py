@@ -25,6 +25,7 @@ READERS = {
     "drafts": "drafts",
     "outbound": "outbound",
     "attachments": "attachments",
+    "index": "index",
     "relay": "relay",
 }
 MOST_STEPS = 200
@@ -55,6 +56,7 @@ class Stage:
         self.ground, self.edges, self.product, self.outside = ground, edges, product, outside
         self.order = order
         self.customer, self.agent = Customer(self), Agent(self)
+        self.half_indexed: set[str] = set()
         self._posts: list[Post] = []
         self._doing: list[Callable[[], None]] = []
         self._steps = 0
@@ -148,6 +150,8 @@ class Stage:
             if message.id not in failed:
                 self.outside.queues.settle(message, again=self.order == "each twice")
         self.outside.queues.bury()
+        if batch[0].queue == "index":
+            self.half_indexed.update(self.ground.half_indexed())
 
     def schedule(self) -> None:
         """The relay's schedule; Lambda tries an event that failed twice more."""

@@ -10,6 +10,7 @@ import pytest
 from countersign.channels import attempts
 from countersign.conversations import attachments
 from countersign.drafting import requests
+from countersign.knowledge import moving, progress
 from countersign.platform import outbox
 from tests.crash.acts import ACTS, RACES, Act, handed_over, message
 from tests.crash.edges import Kind, Trouble
@@ -88,6 +89,15 @@ def test_an_act_has_the_same_end(name: str, explore: Explore) -> None:
             },
         ),
         ("bounced reply", {**SENT, **BOUNCED}),
+        # Of three passages in batches of two, one has changed.
+        ("changed document", {"runs": ["index succeeded 3 1", "index succeeded 3 3"]}),
+        (
+            "move",
+            {
+                "letters": ["Can I return my order for free? hasher 4f20257b"],
+                "runs": ["index succeeded 3 3", "re_embed succeeded 5"],
+            },
+        ),
         ("returned reply", {**SENT, **BOUNCED, "requests": ["1 abstained", "1 drafted"]}),
     ],
 )
@@ -183,6 +193,8 @@ def test_what_breaks_before_the_last_dot_is_sent_again(said: str, explore: Explo
         (attempts.LEASE, "Outbound"),
         (requests.LEASE, "Drafts"),
         (attachments.LEASE, "Attachments"),
+        (progress.LEASE, "Index"),
+        (moving.LEASE, "Index"),
         # Else the relay could look before a process that froze has committed. Queues would bring
         # the work of other functions again, and a check with it.
         (timedelta(seconds=outbox.CHECK_AFTER_SECONDS), "Approvals"),

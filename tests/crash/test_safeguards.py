@@ -22,18 +22,33 @@ from countersign.conversations import attachments, locking, outbound
 from countersign.conversations.delivering import Stopped
 from countersign.conversations.tables import Attachment
 from countersign.drafting import requests
+from countersign.knowledge import moving, progress, vectors
+from countersign.knowledge.progress import Job
+from countersign.knowledge.tables import Document
+from countersign.knowledge.vectors import Bare
+from countersign.models import spaces
+from countersign.models.spaces import Encoders
 from countersign.platform import clock, idempotency, outbox, queues
 from countersign.platform.db import TenantSession
 from countersign.platform.outbox import Outbox
 from tests.conftest import TestDatabase
 from tests.crash import edges
-from tests.crash.acts import ACTS, RACES, Act, message, reply, throttled_mail
+from tests.crash.acts import (
+    ACTS,
+    RACES,
+    Act,
+    document_after_move,
+    message,
+    reply,
+    throttled_mail,
+)
 from tests.crash.edges import Kind
 from tests.crash.explorer import Explorer
 from tests.crash.record import Fault
 
 Patch = pytest.MonkeyPatch
 Explore = Callable[[Act], Explorer]
+MOVE_FIRST = Act(document_after_move, functions=("index",), model="older", is_race=True)
 BY_SMTP = Act(reply, "smtp", before=(message,), functions=("outbound",))
 
 
@@ -160,7 +175,50 @@ def no_fence(patch: Patch) -> None:
 
 
 def no_row_locks(patch: Patch) -> None:
-    patch.setattr(edges, "as_sent", lambda sql: re.sub(r" FOR UPDATE( OF \w+)?", "", sql))
+    locks = r" FOR (UPDATE|SHARE)( OF \w+)?"
+    patch.setattr(edges, "as_sent", lambda sql: re.sub(locks, "", sql))
+
+
+def no_lease_of_documents(patch: Patch) -> None:
+    patch.setattr(progress, "LEASE", timedelta(0))
+
+
+def no_lease_of_moves(patch: Patch) -> None:
+    patch.setattr(moving, "LEASE", timedelta(0))
+
+
+def no_fence_of_documents(patch: Patch) -> None:
+    """Whoever worked on a document keeps what came of it, though another has done so long ago."""
+
+    def whatever(session: TenantSession, job: Job) -> Document:
+        return session.get_one(Document, (session.organization_id, job.document.id))
+
+    patch.setattr(progress, "held", whatever)
+
+
+def no_fence_of_moves(patch: Patch) -> None:
+    """Whoever embedded a batch goes on with the move, though another has ended it long ago."""
+    patch.setattr(moving, "_held", lambda session, job: moving._locked(session, job.run_id))
+
+
+def no_look_at_the_space(patch: Patch) -> None:
+    """Vectors are kept in the space that they were made for, whatever is searched by now."""
+    patch.setattr(Encoders, "hold", lambda self, *rest: True)
+
+
+def no_last_look(patch: Patch) -> None:
+    """An organization is searched in its new space once all is embedded that was there before."""
+    lacking = vectors.lacking
+
+    def some(session: TenantSession, *which: Any, **options: Any) -> list[Bare]:
+        return [] if which[-1] == 1 else lacking(session, *which, **options)
+
+    patch.setattr(vectors, "lacking", some)
+
+
+def no_lock_at_the_switch(patch: Patch) -> None:
+    """While an organization is about to be searched in its new space, others keep vectors."""
+    patch.setattr(spaces, "lock", lambda session: None)
 
 
 def a_new_webhook_id_for_each_try(patch: Patch) -> None:
@@ -183,28 +241,28 @@ def no_idempotency_key(patch: Patch) -> None:
             ACTS["message by sms"],
             ["crash after"],
             "crash after ingest: COMMIT",
-            {"left under way", "another end"},
+            {"left under way", "not embedded", "another end"},
         ),
         (
             no_outbox_row,
             ACTS["message by ses"],
             ["crash after"],
             "crash after ingest: COMMIT",
-            {"left under way", "another end"},
+            {"left under way", "not embedded", "another end"},
         ),
         (
             no_sweep,
             ACTS["message by sms"],
             ["crash after"],
             "crash after ingest: COMMIT",
-            {"promise kept back", "left under way", "another end"},
+            {"promise kept back", "left under way", "not embedded", "another end"},
         ),
         (
             no_check,
             ACTS["reply by sms"],
             ["crash after"],
             "crash after approvals: COMMIT",
-            {"promise kept back", "left under way", "another end"},
+            {"promise kept back", "left under way", "not embedded", "another end"},
         ),
         (
             publish_before_commit,
@@ -317,6 +375,69 @@ def no_idempotency_key(patch: Patch) -> None:
             ["crash after"],
             "crash after approvals: COMMIT",
             {"another end"},
+        ),
+        (
+            no_idempotency_key,
+            ACTS["document"],
+            ["crash after"],
+            "crash after knowledge: COMMIT",
+            {"another end"},
+        ),
+        (
+            no_lease_of_documents,
+            ACTS["document"],
+            ["twin"],
+            "twin index: POST model.example",
+            {"more effort"},
+        ),
+        (
+            no_fence_of_documents,
+            ACTS["document"],
+            ["stall"],
+            "stall index: POST model.example",
+            {"half indexed", "left under way", "another end"},
+        ),
+        (
+            no_lease_of_moves,
+            ACTS["move"],
+            ["twin"],
+            "twin index: POST model.example",
+            {"more effort"},
+        ),
+        (
+            no_fence_of_moves,
+            ACTS["move"],
+            ["stall"],
+            "stall index: POST model.example",
+            {"another end"},
+        ),
+        (
+            no_look_at_the_space,
+            ACTS["move"],
+            ["stall"],
+            "stall index: POST model.example",
+            {"not embedded", "another end"},
+        ),
+        (
+            no_look_at_the_space,
+            RACES["move against documents"],
+            ["stall"],
+            "stall index: ",
+            {"half indexed", "not embedded"},
+        ),
+        (
+            no_last_look,
+            MOVE_FIRST,
+            ["stall"],
+            "stall index: ",
+            {"half indexed", "not embedded"},
+        ),
+        (
+            no_lock_at_the_switch,
+            MOVE_FIRST,
+            ["stall"],
+            "stall index: ",
+            {"half indexed", "not embedded"},
         ),
         (
             no_row_locks,
