@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from countersign.knowledge import parsing
 from countersign.knowledge.parsing import CSV, DOCX, HTML, KINDS, MARKDOWN, PDF, PLAIN, Unreadable
 from tests.unit.knowledge import files
+from tests.unit.timing import seconds
 
 PAGE = """<!doctype html><html><head><title>Returns
  &amp; refunds</title><style>p{}</style></head><body>
@@ -66,6 +67,41 @@ def test_a_page_of_an_unknown_charset_is_western() -> None:
 def test_a_page_may_nest_as_it_likes() -> None:
     deep = "<div>" * 5_000 + "Deep." + "<b>" * 5_000
     assert parsing.parse(deep.encode(), HTML).content == "Deep.\n"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<p>a" * 1_100_000,
+        "<br>" * 1_100_000,
+        "a " * 9_000_000,
+        "<p a=1 b=2 c=3>" * 300_000,
+        "<p " + " ".join(f"a{number}" for number in range(100_000)) + ">",
+        "<div>" * 50_000,
+        # What ends there, or only seems to.
+        "<div><object></div></object>" * 50_000,
+        "<div><!--</div>-->" * 50_000,
+        "<div title='</div>'>" * 50_000,
+        "<div><script></div></script>" * 50_000,
+        "<div><span>".ljust(20, "a") * 30_000,
+        # Each paragraph opens all of them again.
+        "".join(f"<font size={number}>" for number in range(500)) + "<p>a" * 10_000,
+    ],
+)
+def test_pages_that_would_take_too_much_are_refused_at_once(page: str) -> None:
+    content = page.encode()
+    assert seconds(lambda given: reason(given, HTML), content, runs=1) < 5
+    assert reason(content, HTML) == "too_large"
+
+
+def test_a_long_page_of_careless_tags_is_read() -> None:
+    part = "<div class=x><p><b>Bold <i>and</b> slanted</i><p>More<span> words<li>a<li>b</div>"
+    assert "slanted" in parsing.parse(part.encode() * 2_000, HTML).content
+
+
+def test_lists_within_lists_do_not_multiply() -> None:
+    content = ("<ul><li>a" * 5_000).encode()
+    assert len(parsing.parse(content, HTML).content) < 50 * 5_000
 
 
 def test_a_word_document_has_headings_and_paragraphs() -> None:

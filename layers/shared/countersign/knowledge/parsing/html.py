@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from countersign.knowledge.parsing import MARKDOWN, Text, Unreadable, plain
+from countersign.knowledge.parsing import MARKDOWN, Text, Unreadable, effort, plain
 from countersign.mail import charsets
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ _BLOCKS = set(
 _HEADING = re.compile(r"h([1-6])")
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?([\w.:-]{1,40})""", re.IGNORECASE)
 _LOOKED_AT = 1024
-_SPACES = re.compile(r"[ \t\n\r\f]+")
-_MOST_NODES = 2_000_000
+_SPACES = str.maketrans("\t\n\r\f", "    ")
+_DEEPEST_LIST = 20
+"""Beyond which lists are not indented further: what each line begins with would grow with it."""
 _MARKERS = ("- ", "1. ", "# ", "| ")
 
 
@@ -38,7 +39,8 @@ def text(content: bytes, charset: str | None) -> Text:
 
 
 def of_markup(markup: str) -> Text:
-    """The same of text. Raises `Unreadable` for what has too many parts."""
+    """The same of text. Raises `Unreadable` for what would take too much to parse."""
+    effort.check(markup)
     from selectolax.lexbor import LexborHTMLParser
 
     page = LexborHTMLParser(markup)
@@ -81,11 +83,8 @@ class _Writer:
         self._pre = 0
 
     def write(self, root: LexborNode | None) -> str:
-        node, nodes = root, 0
+        node = root
         while node is not None:
-            nodes += 1
-            if nodes > _MOST_NODES:
-                raise Unreadable("too_large", f"The page has more than {_MOST_NODES} parts.")
             inside = None if _is_left_out(node) else self._enter(node)
             node = inside or self._next(node, root)
         return _tidy("".join(self._parts))
@@ -111,7 +110,8 @@ class _Writer:
         elif tag == "li":
             marker = "1. " if self._lists[-1:] == ["ol"] else "- "
             self._end_line()
-            self._parts.append("  " * max(len(self._lists) - 1, 0) + marker)
+            depth = min(len(self._lists), _DEEPEST_LIST)
+            self._parts.append("  " * max(depth - 1, 0) + marker)
         elif tag in ("br", "tr"):
             self._end_line()
         elif tag in ("td", "th"):
@@ -140,7 +140,7 @@ class _Writer:
 
     def _say(self, said: str) -> None:
         if not self._pre:
-            said = _SPACES.sub(" ", said)
+            said = _with_single_spaces(said)
             if self._ends_with(("\n", " ")):
                 said = said.lstrip(" ")
         if said:
@@ -161,6 +161,14 @@ class _Writer:
 
     def _ends_with(self, ends: tuple[str, ...]) -> bool:
         return bool(self._parts) and self._parts[-1].endswith(ends)
+
+
+def _with_single_spaces(text: str) -> str:
+    # A regular expression would make a list of all words, many times as large as the text.
+    text = text.translate(_SPACES)
+    while "  " in text:
+        text = text.replace("  ", " ")
+    return text
 
 
 def _is_left_out(node: LexborNode) -> bool:
