@@ -22,6 +22,7 @@ _RELATIONS = (
     ' Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument"'
     ' Target="word/document.xml"/></Relationships>'
 )
+WORD = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
 
 
 def docx(*paragraphs: tuple[str, str]) -> bytes:
@@ -37,14 +38,26 @@ def docx(*paragraphs: tuple[str, str]) -> bytes:
     )
 
 
-def archive(document: str) -> bytes:
-    """A Word document whose main part is `document`."""
+def archive(
+    document: str | bytes,
+    name: str = "word/document.xml",
+    packed_by: int = zipfile.ZIP_DEFLATED,
+    **others: str | bytes,
+) -> bytes:
+    """A Word document whose main part is `document`, with `others` in `word/`, `.` as `_`."""
     made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as parts:
+    with zipfile.ZipFile(made, "w", packed_by) as parts:
         parts.writestr("[Content_Types].xml", _CONTENT_TYPES)
-        parts.writestr("_rels/.rels", _RELATIONS)
-        parts.writestr("word/document.xml", document)
+        parts.writestr("_rels/.rels", _RELATIONS.replace("word/document.xml", name))
+        parts.writestr(name, document)
+        for other, content in others.items():
+            parts.writestr(f"word/{other.replace('_', '.')}", content)
     return made.getvalue()
+
+
+def body(markup: str) -> str:
+    """A main part of Word's."""
+    return f"<w:document {WORD}><w:body>{markup}</w:body></w:document>"
 
 
 def pdf(*pages: list[str]) -> bytes:

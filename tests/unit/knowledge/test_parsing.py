@@ -7,6 +7,7 @@ import zipfile
 import zlib
 from contextlib import suppress
 from io import BytesIO
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -212,6 +213,51 @@ def test_bombs_are_not_unpacked() -> None:
     assert reason(bomb(), DOCX) == "too_large"
     assert reason(lying_bomb(), DOCX) == "corrupt"
     assert reason(pdf_bomb(), PDF) in ("corrupt", "empty")
+
+
+_MANY: dict[str, Any] = {f"x{number}": "" for number in range(10_000)}
+_PART = files.body("<w:p/>" * 200_000)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        files.archive(_PART + " " * 30_000_000, "word/doc.bin"),
+        files.archive(files.body("<w:p/>" * 1_000_000), "word/media/image1.png"),
+        files.archive(("\ufeff" + _PART * 3).encode("utf-16-le")),
+        files.archive(_PART, footnotes_xml=_PART, endnotes_xml=_PART, comments_xml=_PART),
+        files.archive(files.body('<w:p a="" b="" c="" d=""/>' * 400_000)),
+        files.archive("<w/>", **_MANY),
+    ],
+)
+def test_what_a_word_document_unpacks_to_is_bounded(content: bytes) -> None:
+    assert seconds(lambda given: reason(given, DOCX), content, runs=1) < 2
+    assert reason(content, DOCX) == "too_large"
+
+
+def test_pictures_do_not_count() -> None:
+    document = files.body("<w:p><w:r><w:t>Text</w:t></w:r></w:p>")
+    picture = b"\x89PNG\r\n\x1a\n" + b"<" * 20_000_000
+    assert parsing.parse(files.archive(document, image1_png=picture), DOCX).content == "Text\n"
+
+
+def test_what_is_mentioned_often_is_told_once() -> None:
+    mention = '<w:p><w:r><w:footnoteReference w:id="7"/></w:r></w:p>'
+    note = f'<w:footnote w:id="7"><w:p><w:r><w:t>{"x" * 10_000}</w:t></w:r></w:p></w:footnote>'
+    notes = f"<w:footnotes {files.WORD}>{note}</w:footnotes>"
+    content = files.archive(files.body(mention * 100), footnotes_xml=notes)
+    assert 10_000 <= len(parsing.parse(content, DOCX).content) < 11_000
+
+
+def test_the_address_of_a_link_is_not_told() -> None:
+    link = '<w:hyperlink w:anchor="x"><w:r><w:t>Text</w:t></w:r></w:hyperlink>'
+    assert parsing.parse(files.archive(files.body(link)), DOCX).content == "Text\n"
+
+
+def test_what_no_word_document_holds_is_not_unpacked() -> None:
+    assert reason(files.archive(_PART, packed_by=zipfile.ZIP_BZIP2), DOCX) == "corrupt"
+    entity = '<!DOCTYPE w [<!ENTITY a "<w:p/>">]>'
+    assert reason(files.archive(entity + files.body("&a;" * 10)), DOCX) == "corrupt"
 
 
 def test_an_archive_that_is_no_document_is_refused() -> None:
