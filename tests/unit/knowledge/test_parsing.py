@@ -13,8 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from countersign.knowledge import parsing
-from countersign.knowledge.parsing import CSV, DOCX, HTML, KINDS, MARKDOWN, PDF, PLAIN, Unreadable
+from countersign.knowledge import chunking, parsing
+from countersign.knowledge.parsing import (
+    CSV,
+    DOCX,
+    HTML,
+    KINDS,
+    MARKDOWN,
+    PDF,
+    PLAIN,
+    Unreadable,
+    plain,
+)
 from tests.unit.knowledge import files
 from tests.unit.timing import seconds
 
@@ -135,13 +145,42 @@ def test_pairs_of_question_and_answer(parts: str) -> None:
         ("question,answer\nWhy?,\n", "line 2 has no answer"),
         ("question,answer\nWhy?\n", "line 2 has no answer"),
         ('question,answer\n"Why?,x', "not CSV"),
-        ("question,answer\n" + "x" * 200_000 + ",a", "not CSV"),
+        ("question,answer\n" + "x" * 200_000 + ",a", "131,072"),
+        ("question,answer\n", "names of its columns"),
         ("\n \n", "no rows"),
     ],
 )
 def test_what_is_not_pairs_is_refused_as_a_whole(text: str, said: str) -> None:
     with pytest.raises(Unreadable, match=said):
         parsing.parse(text.encode(), CSV)
+
+
+def test_pairs_are_as_long_as_other_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plain, "MOST_CHARACTERS", 1_000)
+    assert reason(b"question,answer\n" + b"x" * 200_000 + b",a", CSV) == "too_large"
+    assert reason(b"a,b\n" * 1_000, CSV) == "too_large"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello, you?;Yes.\nHow, when, where?;There.\n",
+        '"Hello, you?";Yes.\n"How, when, where?";There.\n',
+        'sep=;\n"Hello, you?";Yes.\n"How, when, where?";There.\n',
+        'sep=,\r\n"Hello, you?",Yes.\r\n"How, when, where?",There.\r\n',
+        "Question\tAnswer, short\tanswer\nHello, you?\t-\tYes.\nHow, when, where?\t-\tThere.\n",
+    ],
+)
+def test_what_parts_pairs_is_found_from_the_first_rows(text: str) -> None:
+    told = parsing.parse(text.encode(), CSV).content
+    assert told == "# Hello, you?\n\nYes.\n\n# How, when, where?\n\nThere.\n"
+
+
+def test_an_answer_stays_below_its_question() -> None:
+    answer = "# Steps\nFirst\n===\nSecond\n---\n  ## Then\n```\ncode\n#no 1 # 2"
+    text = parsing.parse(f'Why?,"{answer}"\nHow?,So.\n'.encode(), CSV).content
+    assert [piece.heading for piece in chunking.pieces(text, MARKDOWN)] == ["Why?", "How?"]
+    assert "\\# Steps\nFirst\n\\===\nSecond\n\\---\n  \\## Then\n\\```\ncode\n#no" in text
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,13 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain, islice
+from typing import TypeAlias
 
-from countersign.knowledge.parsing import Unreadable
+from countersign.knowledge.parsing import MOST_CHARACTERS, Unreadable
 from countersign.mail import charsets
 
 _MARKS = (
@@ -16,6 +20,15 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf_16_be"),
 )
 _LOOKED_AT = 64 * 1024
+_DELIMITERS = (",", ";", "\t")
+_FIRST_ROWS = 20
+# Excel's own word for it.
+_SEPARATOR = re.compile(r"sep=([,;\t])\n", re.IGNORECASE)
+# What begins a heading, underlines one, or opens code, in which the next question would be none.
+_MARKED = re.compile(
+    r"^( {0,3})(#{1,6}(?![^ \t\n])|=+[ \t]*$|-{2,}[ \t]*$|`{3}|~{3})", re.MULTILINE
+)
+_Rows: TypeAlias = Iterator[tuple[int, list[str]]]
 
 
 def decoded(content: bytes, charset: str | None) -> str:
@@ -53,29 +66,65 @@ def pairs(text: str) -> str:
     The first line may name the columns `question` and `answer`; else they are the only two. Commas,
     semicolons or tabs part them. RFC 4180. Raises `Unreadable` with the line of the first fault.
     """
-    rows = _rows(text)
+    named = _SEPARATOR.match(text)
+    text = text[named.end() :] if named else text
+    rows, columns = _opened(_rows(text, named[1] if named else _delimiter(text)))
+    told = io.StringIO()
+    for line, row in rows:
+        told.write(_pair(line, row, columns))
+        if told.tell() > MOST_CHARACTERS:
+            raise Unreadable("too_large", f"The text has more than {MOST_CHARACTERS} characters.")
+        told.write("\n")
+    if not told.tell():
+        raise Unreadable("empty", "The file has no rows but the names of its columns.")
+    return told.getvalue().removesuffix("\n")
+
+
+def _delimiter(text: str) -> str:
+    return max(_DELIMITERS, key=lambda delimiter: _fitting(text, delimiter))
+
+
+def _fitting(text: str, delimiter: str) -> int:
+    """How many of the first rows are pairs if this parts their columns: questions have commas."""
+    fitting = 0
+    # What is wrong is told of the delimiter that is chosen.
+    with suppress(Unreadable):
+        for number, (_, row) in enumerate(islice(_rows(text, delimiter), _FIRST_ROWS)):
+            if number == 0 and _named(row):
+                return _FIRST_ROWS + 1
+            fitting += len(row) == 2
+    return fitting
+
+
+def _opened(rows: _Rows) -> tuple[_Rows, tuple[int, int]]:
+    """The rows of pairs, and in which columns these are."""
     first = next(rows, None)
     if first is None:
         raise Unreadable("empty", "The file has no rows.")
-    names = [name.strip().lower() for name in first[1]]
-    if "question" in names and "answer" in names:
-        columns = names.index("question"), names.index("answer")
-        told = [_pair(line, row, columns) for line, row in rows]
-    elif len(names) == 2:
-        told = [_pair(line, row, (0, 1)) for line, row in (first, *rows)]
-    else:
-        raise Unreadable("not_pairs", "Name the columns question and answer in the first line.")
-    return "\n".join(told)
+    if named := _named(first[1]):
+        return rows, named
+    if len(first[1]) == 2:
+        return chain([first], rows), (0, 1)
+    raise Unreadable("not_pairs", "Name the columns question and answer in the first line.")
 
 
-def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    line = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=line.count), strict=True)
+def _named(row: list[str]) -> tuple[int, int] | None:
+    names = [name.strip().lower() for name in row]
+    is_header = "question" in names and "answer" in names
+    return (names.index("question"), names.index("answer")) if is_header else None
+
+
+def _rows(text: str, delimiter: str) -> _Rows:
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     try:
         for row in reader:
             if any(value.strip() for value in row):
                 yield reader.line_num, row
     except csv.Error as error:
+        if "field larger" in str(error):
+            raise Unreadable(
+                "too_large", f"Line {reader.line_num} has a field of more than 131,072 characters."
+            ) from None
         raise Unreadable("corrupt", f"Line {reader.line_num} is not CSV: {error}.") from None
 
 
@@ -84,4 +133,9 @@ def _pair(line: int, row: list[str], columns: tuple[int, int]) -> str:
     if not question or not answer:
         lacking = "answer" if question else "question"
         raise Unreadable("not_pairs", f"The row that ends in line {line} has no {lacking}.")
-    return f"# {' '.join(question.split())}\n\n{answer}\n"
+    return f"# {' '.join(question.split())}\n\n{_MARKED.sub(_escaped, answer)}\n"
+
+
+def _escaped(line: re.Match[str]) -> str:
+    # A heading within an answer would part what is below it from the question.
+    return f"{line[1]}\\{line[2]}"
