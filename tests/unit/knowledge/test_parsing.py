@@ -176,6 +176,16 @@ def test_what_parts_pairs_is_found_from_the_first_rows(text: str) -> None:
     assert told == "# Hello, you?\n\nYes.\n\n# How, when, where?\n\nThere.\n"
 
 
+@pytest.mark.parametrize("words", [40, 150, 1_000])
+def test_all_of_a_long_question_is_kept(words: int) -> None:
+    question = " ".join(f"word{number}" for number in range(words))
+    text = parsing.parse(f"Why?,Because.\n{question},Yes.".encode(), CSV).content
+    pieces = [piece for piece in chunking.pieces(text, MARKDOWN) if piece.heading != "Why?"]
+    assert all(piece.heading == question[: len(piece.heading)] for piece in pieces)
+    told = " ".join(piece.embedded for piece in pieces).split()
+    assert {*question.split(), "Yes."} <= set(told)
+
+
 def test_an_answer_stays_below_its_question() -> None:
     answer = "# Steps\nFirst\n===\nSecond\n---\n  ## Then\n```\ncode\n#no 1 # 2"
     text = parsing.parse(f'Why?,"{answer}"\nHow?,So.\n'.encode(), CSV).content

@@ -23,7 +23,7 @@ PLAIN = "text/plain"
 _SECTION = 16_000
 """The most that is cut as one: what a text costs to cut grows faster than it does."""
 _HEADING = 200
-"""The most of each heading that is kept."""
+"""The most of each heading that the passages below it name."""
 _LONGEST_HEADING = 1000
 """A line that is longer is none: to look for a closing mark in it would take too long."""
 _BETWEEN = " › "
@@ -95,14 +95,16 @@ def _headed(content: str) -> Iterator[_Section]:
     path: list[tuple[int, str]] = []
     begun = heading_at = 0
     is_bare = False
-    for start, end, level, title in _headings(content):
+    for start, end, level, words in _headings(content):
         # A heading right before a deeper one is told by the path alone.
         is_parent = is_bare and level > path[-1][0] and not content[begun:start].strip()
         if not is_parent:
             yield _section(content, heading_at, begun, start, path)
         path = [(above, text) for above, text in path if above < level]
-        path.append((level, title))
-        heading_at, begun, is_bare = start, end, True
+        path.append((level, words[:_HEADING]))
+        # What is cut off a heading is told by the passage, which begins with the whole.
+        is_cut = len(words) > _HEADING
+        heading_at, begun, is_bare = start, start if is_cut else end, not is_cut
     yield _section(content, heading_at, begun, len(content), path)
 
 
@@ -129,18 +131,18 @@ def _headings(content: str) -> Iterator[tuple[int, int, int, str]]:
         elif opened:
             fence, before = opened[1], None
         elif len(text) <= _LONGEST_HEADING and (atx := _ATX.fullmatch(text)):
-            yield line.start(), line.end(), len(atx[1]), _title(atx[2] or "")
+            yield line.start(), line.end(), len(atx[1]), _words(atx[2] or "")
             before = None
         elif before and (under := _UNDERLINE.fullmatch(text)):
             level = 1 if under[1][0] == "=" else 2
-            yield before.start(), line.end(), level, _title(before[0])
+            yield before.start(), line.end(), level, _words(before[0])
             before = None
         else:
             before = None if _NO_TEXT.match(text) else line
 
 
-def _title(text: str) -> str:
-    return " ".join(text.split())[:_HEADING]
+def _words(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _parts(content: str, section: _Section) -> Iterator[_Section]:

@@ -21,6 +21,8 @@ _MARKS = (
 )
 _LOOKED_AT = 64 * 1024
 _DELIMITERS = (",", ";", "\t")
+_LONGEST_HEADING = 900
+"""What is longer than a heading can be is told below its beginning."""
 _FIRST_ROWS = 20
 # Excel's own word for it.
 _SEPARATOR = re.compile(r"sep=([,;\t])\n", re.IGNORECASE)
@@ -133,7 +135,11 @@ def _pair(line: int, row: list[str], columns: tuple[int, int]) -> str:
     if not question or not answer:
         lacking = "answer" if question else "question"
         raise Unreadable("not_pairs", f"The row that ends in line {line} has no {lacking}.")
-    return f"# {' '.join(question.split())}\n\n{_MARKED.sub(_escaped, answer)}\n"
+    question = " ".join(question.split())
+    if len(question) > _LONGEST_HEADING:
+        answer = f"{question}\n\n{answer}"
+        question = question[:_LONGEST_HEADING]
+    return f"# {question}\n\n{_MARKED.sub(_escaped, answer)}\n"
 
 
 def _escaped(line: re.Match[str]) -> str:
