@@ -46,6 +46,10 @@ def test_the_first_base_counts() -> None:
         ('<meta name="otherbot" content="none">', "", True, True),
         ("", "noindex, nofollow", False, False),
         ("", "otherbot: noindex, countersign: nofollow", False, True),
+        ("", "otherbot: noindex, nofollow", True, True),
+        ("", "nofollow, otherbot: noindex, max-snippet: 5", False, True),
+        ("", "max-snippet: 5, noindex", True, False),
+        ("", "unavailable_after: Fri, 25 Jun 2010 15:00:00 PST, noindex", True, False),
         ("", "unavailable_after: 25 Jun 2010 15:00:00 PST", True, True),
     ],
 )
@@ -73,6 +77,13 @@ def test_a_link_may_ask_not_to_be_followed() -> None:
 def test_links_are_read_in_the_page_s_charset(content: bytes, content_type: str) -> None:
     page = links.read(content, {"content-type": content_type}, HERE)
     assert [str(url) for url in page.links] == ["https://a.example/f%C3%BCr"]
+
+
+def test_a_header_takes_no_time() -> None:
+    header = {"content-type": "text/html; charset=" + " " * 60_000 + "!"}
+    assert seconds(lambda given: links.read(b"<a href=/b>", given, HERE), header) < 1
+    page = b"<meta charset=" + b" " * 60_000 + b"!"
+    assert seconds(lambda given: links.read(given, {}, HERE), page) < 1
 
 
 def test_of_too_many_links_the_first_are_read() -> None:

@@ -76,6 +76,8 @@ OUTSIDE = (
         ("", "not XML"),
         (b"\x1f\x8bbroken", "gzip"),
         (b"\xff\xfe\x00", "not XML"),
+        ('<?xml version="1.0" encoding="shift_jis"?><urlset/>', "not XML"),
+        ('<?xml version="1.0" encoding="nonsense"?><urlset/>', "not XML"),
     ],
 )
 def test_what_is_no_sitemap_is_refused(content: bytes | str, why: str) -> None:

@@ -21,7 +21,13 @@ _WANTED = {
     "meta": ("name", "content", "charset", "http-equiv"),
 }
 _ROBOTS = ("robots", robots.NAME.lower())
-_CHARSET = re.compile(rb"charset\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
+_NOT_KEPT = {"noindex", "none"}
+# Of a rule of `X-Robots-Tag` that begins with whom it is for; these words begin with what it is.
+_WHOM = re.compile(
+    r"\s*(?!(?:unavailable_after|max-snippet|max-image-preview|max-video-preview)\s*:)([\w-]+)\s*:(.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_CHARSET = re.compile(rb"charset\s*+=\s*+[\"']?\s*+([\w.:-]+)", re.IGNORECASE)
 _TITLE = re.compile(r"<title(?:\s[^<>]{0,200})?>([^<]{1,300})", re.IGNORECASE)
 # https://html.spec.whatwg.org/multipage/parsing.html#determining-the-character-encoding
 _SNIFFED = 1024
@@ -41,7 +47,7 @@ def read(content: bytes, headers: Mapping[str, str], url: Url) -> Page:
 
     None of its links is followed if it asks for that, and a link that does not.
     """
-    told = _told(headers.get("x-robots-tag", ""))
+    told = _told(headers)
     base, found = url, dict[Url, None]()
     text = _text(content, headers)
     for name, attributes in markup.tags(text, _WANTED):
@@ -54,7 +60,12 @@ def read(content: bytes, headers: Mapping[str, str], url: Url) -> Page:
             if linked and "nofollow" not in _words(attributes.get("rel", "")):
                 found[sites.page(linked)] = None
     follows = not told & {"nofollow", "none"}
-    return Page(tuple(found) if follows else (), not told & {"noindex", "none"}, _title(text))
+    return Page(tuple(found) if follows else (), not told & _NOT_KEPT, _title(text))
+
+
+def are_wanted(headers: Mapping[str, str]) -> bool:
+    """Whether what came with these headers may be kept, of whatever type it is."""
+    return not _told(headers) & _NOT_KEPT
 
 
 def _title(text: str) -> str:
@@ -63,7 +74,7 @@ def _title(text: str) -> str:
 
 
 def _text(content: bytes, headers: Mapping[str, str]) -> str:
-    said = headers.get("content-type", "").encode("latin-1", "replace")
+    said = headers.get("content-type", "")[:_SNIFFED].encode("latin-1", "replace")
     declared = _CHARSET.search(said) or _CHARSET.search(content[:_SNIFFED])
     return charsets.decode(content, declared[1].decode() if declared else None)[0]
 
@@ -78,13 +89,16 @@ def _joined(base: Url, attributes: Mapping[str, str]) -> Url | None:
         return None
 
 
-def _told(header: str) -> set[str]:
-    """What `X-Robots-Tag` says to all and to us: a rule may begin with whom it is for."""
+def _told(headers: Mapping[str, str]) -> set[str]:
+    """What `X-Robots-Tag` says to all and to us: whom it names gets all that follows."""
     words: set[str] = set()
-    for rule in header.split(","):
-        whom, colon, what = rule.rpartition(":")
-        if not colon or whom.strip().lower() in _ROBOTS:
-            words |= _words(what)
+    is_ours = True
+    for rule in headers.get("x-robots-tag", "").split(","):
+        named = _WHOM.fullmatch(rule)
+        if named:
+            is_ours = named[1].lower() in _ROBOTS
+        if is_ours:
+            words |= _words(named[2] if named else rule)
     return words
 
 

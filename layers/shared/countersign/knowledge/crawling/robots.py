@@ -40,4 +40,4 @@ def parse(content: bytes) -> Robots:
     """The rules that a `robots.txt` holds; what cannot be read in it is no rule."""
     from protego import Protego
 
-    return Robots(Protego.parse(content.decode("utf-8", "replace")))
+    return Robots(Protego.parse(content.decode("utf-8-sig", "replace")))

@@ -124,7 +124,8 @@ def _xml(first: bytes, pieces: Iterator[bytes]) -> Iterator[tuple[str, str]]:
             parser.Parse(piece, False)
             yield from reader.taken()
         parser.Parse(b"", True)
-    except expat.ExpatError as error:
+    # Of an encoding that it does not know, or that has characters of more than a byte.
+    except (expat.ExpatError, LookupError, ValueError) as error:
         # What was read of a sitemap that breaks off stands.
         if reader.root not in _ROOTS:
             raise Unreadable(f"The sitemap is not XML: {error}.") from None

@@ -5,6 +5,7 @@ It makes the calls and stores nothing; what came of them is told, never raised.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -35,8 +36,9 @@ _SECONDS = 30.0
 _ROBOTS_SECONDS = 10.0
 _GONE = (404, 410)
 _PASSING = (408, 425, 429)
-_LONGEST_HEADER = 1000
-"""Characters of a validator that is sent back; a longer one is none of use."""
+_LONGEST_HEADER = 200
+"""Characters of a header that is kept; a longer one is none of use."""
+_PRINTABLE = re.compile(f"[ -~]{{1,{_LONGEST_HEADER}}}")
 
 
 class _Elsewhere(CountersignError):
@@ -143,10 +145,14 @@ def _sitemap(found: Found) -> Outcome:
 
 def _page(found: Found, errand: Errand) -> Outcome:
     answer = found.answer
-    content_type = answer.headers.get("content-type", "")
+    # Where its parameters are none of use, what it begins with may be.
+    said = answer.headers.get("content-type", "")
+    content_type = _fit(said) or _fit(said.partition(";")[0]) or ""
     kind, _ = parsing.read_type(content_type)
     if kind not in parsing.KINDS:
         return Skipped("content_type")
+    if kind != parsing.HTML and not links.are_wanted(answer.headers):
+        return Skipped("noindex")
     linked, title = tuple[Url, ...](), ""
     if kind == parsing.HTML:
         page = links.read(answer.body, answer.headers, found.url)
@@ -166,5 +172,10 @@ def _page(found: Found, errand: Errand) -> Outcome:
 
 
 def _kept(answer: Answer, name: str) -> str | None:
-    value = answer.headers.get(name, "").strip()
-    return value if value and value.isascii() and len(value) <= _LONGEST_HEADER else None
+    return _fit(answer.headers.get(name, ""))
+
+
+def _fit(value: str) -> str | None:
+    """A header's value, if it is one that can be stored and sent back."""
+    value = value.strip()
+    return value if _PRINTABLE.fullmatch(value) else None
