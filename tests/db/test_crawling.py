@@ -5,15 +5,20 @@ from __future__ import annotations
 import gzip
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import update
 
-from countersign.knowledge.crawling import keeping, runs, working
+from countersign.knowledge.crawling import keeping, runs, visiting, working
+from countersign.knowledge.crawling.outcomes import Errand, Fetched
 from countersign.knowledge.crawling.refreshing import refresh
 from countersign.knowledge.tables import Document
+from countersign.platform import urls
+from countersign.platform.calls import Answer
 from countersign.platform.errors import Conflict, NotFound, Unavailable
 from countersign.platform.ids import new_id
+from countersign.platform.web import Found
 from local.http_server import Request, Response
 from tests.crawled import HTML, Site, page, site
 from tests.world import memory_queues
@@ -146,6 +151,45 @@ def test_a_page_may_ask_not_to_be_kept(site: Site) -> None:
     site.pages |= {"/": noindex, "/a": page()}
     assert site.crawl().status == "succeeded"
     assert site.documents().keys() == {"/a"}
+
+
+def test_whatever_is_fetched_may_ask_not_to_be_kept(site: Site) -> None:
+    headers = (("Content-Type", "text/plain"), ("X-Robots-Tag", "noindex"))
+    site.pages["/a.txt"] = Response(200, b"Text", headers)
+    run = site.crawl("/a.txt", "page")
+    assert (run.status, run.error) == ("failed", "noindex")
+    assert site.documents() == {}
+
+
+def test_robots_txt_may_begin_with_a_byte_order_mark(site: Site) -> None:
+    rules = "\ufeffUser-agent: *\nDisallow: /"
+    site.pages |= {"/robots.txt": Response(200, rules.encode()), "/": page()}
+    assert site.crawl().error == "robots"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "kept"),
+    [
+        ("text/html; x=" + "x" * 60_000, "text/html"),
+        ("text/html; charset=" + " " * 60_000 + "!", "text/html"),
+        ("text/html; x=\xe9", "text/html"),
+    ],
+)
+def test_headers_that_cannot_be_kept_are_not(content_type: str, kept: str, site: Site) -> None:
+    headers = (("Content-Type", content_type), ("ETag", '"' + "x" * 300 + '"'))
+    site.pages["/"] = Response(200, page().body, headers)
+    assert site.crawl().status == "succeeded"
+    (document,) = site.documents().values()
+    assert (document.content_type, document.etag) == (kept, None)
+
+
+def test_headers_with_nul_are_not_kept() -> None:
+    url = urls.parse("http://a.example/")
+    headers = {"content-type": "text/html; x=\0", "etag": '"\0"'}
+    found = Found(url, Answer(200, headers, b"<p>Text"))
+    fetched = visiting._told(found, Errand(url, "a.example"))
+    assert isinstance(fetched, Fetched)
+    assert (fetched.content_type, fetched.etag) == ("text/html", None)
 
 
 def test_a_page_that_moved_is_the_one_that_it_leads_to(site: Site) -> None:
@@ -406,6 +450,79 @@ def test_what_cannot_be_had_is_looked_for_again_later(site: Site) -> None:
     assert refreshed(site) == ["/a"]
     assert refreshed(site) == []
     assert site.documents()["/a"].next_refresh_at == site.now + keeping.LOOK_AGAIN
+
+
+VANISHED = {
+    "noindex": Response(200, b"<meta name=robots content=noindex>", HTML),
+    "elsewhere": Response(301, headers=(("Location", "http://other.example/"),)),
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "most"),
+    [
+        (VANISHED["noindex"], keeping.TIMES_GONE),
+        (VANISHED["elsewhere"], keeping.TIMES_GONE),
+        (Response(403), keeping.TIMES_FAILED),
+        (Response(500), keeping.TIMES_FAILED),
+    ],
+)
+def test_a_page_that_is_not_to_be_had_is_flagged_and_dropped(
+    answer: Response, most: int, site: Site
+) -> None:
+    site.patch.setattr(runs, "MAX_TRIES", 1)
+    site.pages["/a"] = page()
+    site.crawl("/a", "page", refresh_hours=24)
+    site.pages["/a"] = answer
+    for times in range(1, most + 1):
+        site.now += timedelta(days=1)
+        assert refreshed(site)
+        document = site.documents()["/a"]
+        assert (document.times_gone, document.gone_at is None) == (times, times < most)
+    site.now += keeping.DROP_AFTER
+    assert refreshed(site)
+    assert site.documents() == {}
+
+
+def test_what_robots_may_not_fetch_any_more_is_flagged(site: Site) -> None:
+    site.pages["/a"] = page()
+    site.crawl("/a", "page", refresh_hours=24)
+    site.pages["/robots.txt"] = Response(200, b"User-agent: *\nDisallow: /")
+    for _ in range(keeping.TIMES_GONE):
+        site.now += timedelta(days=1)
+        assert refreshed(site) == []
+    assert site.documents()["/a"].gone_at == site.now
+
+
+def test_what_passes_flags_nothing(site: Site) -> None:
+    site.patch.setattr(runs, "MAX_TRIES", 1)
+    site.pages["/a"] = page()
+    site.crawl("/a", "page", refresh_hours=24)
+    site.pages["/a"] = Response(429)
+    site.now += timedelta(days=1)
+    assert refreshed(site) == ["/a"]
+    assert site.documents()["/a"].times_gone == 0
+
+
+def test_a_crawl_says_anew_whether_its_pages_are_fetched_again(site: Site) -> None:
+    site.pages["/a"] = page()
+    site.crawl("/a", "page", refresh_hours=24)
+    site.crawl("/a", "page")
+    document = site.documents()["/a"]
+    assert (document.refresh_hours, document.next_refresh_at) == (None, None)
+
+
+def test_a_document_that_was_deleted_meanwhile_stays_deleted(site: Site) -> None:
+    site.pages["/a"] = page()
+    site.crawl("/a", "page", refresh_hours=1)
+    site.now += timedelta(hours=1)
+    refresh(site.path.outbox, site.path.tenant.organization_id)
+    with site.path.tenant_session() as session:
+        session.execute(update(Document).values(deleted_at=site.now))
+    ((message, _),) = site.path.sent.sent["crawl"]
+    site.finish()
+    assert site.found(UUID(message["crawl_id"]))["/a"] == ("skipped", "deleted")
+    assert site.documents() == {}
 
 
 def test_a_site_that_is_being_crawled_is_refreshed_the_next_time(site: Site) -> None:

@@ -41,6 +41,8 @@ MAX_TRIES = 3
 """Of a page that its server does not give, and of one that no worker survives."""
 MOST_SITEMAPS = 100
 RETRY = timedelta(minutes=1)
+LOST = "lost"
+"""The reason of a page that no worker survived."""
 MOVED = "moved"
 """The reason of a page that redirects to another: that one counts."""
 MOST_SECONDS_ASKED = 3600.0
@@ -106,7 +108,8 @@ def claim(session: TenantSession, crawl_id: UUID, turn: int, now: datetime) -> J
     page = _next(session, crawl)
     if page and run.attempts > MAX_TRIES:
         run.attempts = 1
-        _mark(page, "failed", now, "lost")
+        _mark(page, "failed", now, LOST)
+        keeping.missed(session, page.url, LOST, now)
         page = _next(session, crawl)
     return _take(session, run, crawl, page, now)
 
@@ -258,7 +261,7 @@ def _note(
         page.reason = outcome.reason
         if outcome.is_final or page.attempts >= MAX_TRIES:
             _mark(page, "failed", now, outcome.reason)
-            keeping.put_off(session, page.url, now)
+            page.document_id = keeping.missed(session, page.url, outcome.reason, now)
         return timedelta(seconds=min(outcome.seconds, MOST_SECONDS_ASKED))
     if isinstance(outcome, Listed):
         _list(session, crawl, page, outcome, now)
@@ -267,13 +270,13 @@ def _note(
         _keep(session, crawl, page, outcome, stored, now)
     elif isinstance(outcome, Unchanged):
         _mark(page, "unchanged", now)
-        page.document_id = keeping.seen(session, page.url, crawl.refresh_hours, now)
+        page.document_id = keeping.seen(session, page.url, crawl, now)
     elif isinstance(outcome, Gone):
         _mark(page, "gone", now, "gone")
-        page.document_id = keeping.missed(session, page.url, now)
+        page.document_id = keeping.missed(session, page.url, "gone", now)
     else:
         _mark(page, "skipped", now, outcome.reason)
-        keeping.put_off(session, page.url, now)
+        page.document_id = keeping.missed(session, page.url, outcome.reason, now)
     if isinstance(outcome, Fetched | Unchanged | Skipped):
         _follow(session, crawl, page, outcome.links)
     return timedelta(0)
@@ -307,10 +310,14 @@ def _keep(
         )
         session.add(page)
     if page.status in (None, "pending"):
-        page.document_id, is_new = keeping.keep(session, crawl, before, fetched, stored, now)
-        _mark(page, "changed" if is_new else "unchanged", now)
+        kept = keeping.keep(session, crawl, before, fetched, stored, now)
+        if kept is None:
+            _mark(page, "skipped", now, "deleted")
+        else:
+            page.document_id, is_new = kept
+            _mark(page, "changed" if is_new else "unchanged", now)
     if url != before:
-        keeping.missed(session, before, now)
+        keeping.missed(session, before, MOVED, now)
 
 
 def _follow(session: TenantSession, crawl: Crawl, page: CrawlPage, links: Sequence[Url]) -> None:

@@ -51,7 +51,8 @@ class StartCrawl(Body):
         Field(
             ge=1,
             le=LONGEST_REFRESH_HOURS,
-            description="After how many hours each page is fetched again; null: never.",
+            description="After how many hours each page is fetched again; null: never, also of "
+            "pages that were until now.",
         ),
     ] = None
     language: Annotated[
@@ -102,7 +103,8 @@ class CrawlPage(Answer):
         Field(
             description="`robots`: robots.txt forbids it. `noindex`: it asks not to be kept. "
             "`content_type`: no document. `elsewhere`: it redirects to another site. `moved`: to "
-            "another page. `too_large`, `late`, `broken`, `http_` and a status, `lost`: no worker "
+            "another page. `deleted`: its document was, meanwhile. "
+            "`too_large`, `late`, `broken`, `http_` and a status, `lost`: no worker "
             "survived it. Else a sentence."
         ),
     ]
