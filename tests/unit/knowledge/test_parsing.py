@@ -71,8 +71,45 @@ def test_a_page_has_the_charset_that_browsers_give_it(content: bytes, content_ty
     assert "日本" in parsing.parse(content, content_type).content
 
 
-def test_a_page_of_an_unknown_charset_is_western() -> None:
-    assert parsing.parse(b"<p>Gr\xf6\xdfe", "text/html").content == "Größe\n"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Größe",
+        "«\xa0Élève\xa0: la création a été créée l’été dernier…\xa0»",
+        "¿Cuánto cuesta? ¡Nada! – 5\xa0€",
+        "Þetta er æðislegt, góðan daginn",
+        "col·lecció 20 m² à 10½ °C ‘it’s’ “© 2026”",
+    ],
+)
+def test_a_page_of_an_unknown_charset_may_be_western(text: str) -> None:
+    content = f"<p>{text}".encode("cp1252")
+    assert parsing.parse(content, "text/html").content == f"{text}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "charset"),
+    [
+        ("Возврат в течение тридцати дней", "cp1251"),
+        ("Возврат в течение тридцати дней", "koi8-r"),
+        ("Returns: возврат. Any part, все части.", "cp1251"),
+        ("返品は三十日以内にお願いします。", "shift_jis"),
+        ("返品は三十日以内にお願いします。", "euc-jp"),
+        ("三十天内可以退货", "gb18030"),
+        ("Επιστροφές εντός τριάντα ημερών", "cp1253"),
+        ("Zażółć gęślą jaźń, proszę zwrócić część", "cp1250"),
+        ("Größe – größer – am größten".ljust(60), "utf-8"),
+    ],
+)
+def test_a_page_that_cannot_be_western_is_not_guessed_at(text: str, charset: str) -> None:
+    content = f"<p>{text}".encode(charset)
+    assert parsing.parse(content, f"text/html; charset={charset}").content.strip() == text.strip()
+    broken = b"\xff" if charset == "utf-8" else b""
+    assert reason(content + broken, HTML) == "charset"
+
+
+def test_a_page_may_name_its_charset_late() -> None:
+    content = f"<style>{'p{}' * 2_000}</style><meta charset=shift_jis><p>日本".encode("shift_jis")
+    assert parsing.parse(content, HTML).content == "日本\n"
 
 
 def test_a_page_may_nest_as_it_likes() -> None:
@@ -200,6 +237,10 @@ def test_an_answer_stays_below_its_question() -> None:
         ("Größe".encode("cp1252"), "text/markdown; charset=iso-8859-1"),
         ("\ufeffGröße".encode(), "text/markdown; charset=us-ascii"),
         ("\ufeffGröße".encode("utf-16-be"), PLAIN),
+        ("\ufeffGröße".encode("utf-32-le"), PLAIN),
+        ("\ufeffGröße".encode("utf-32-be"), PLAIN),
+        ("Größe".encode("utf-16-le"), PLAIN),
+        ("Größe".encode("utf-16-be"), MARKDOWN),
         ("Größe".encode("utf-16-le"), "text/plain; charset=utf-16le"),
         ("Größe".encode(), "application/octet-stream"),
     ],
@@ -240,6 +281,7 @@ def pdf_bomb() -> bytes:
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", MARKDOWN, "binary"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", HTML, "binary"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", CSV, "binary"),
+        (b"text " * 20_000 + b"\0", PLAIN, "binary"),
         ("Größe".encode("cp1252"), MARKDOWN, "charset"),
         ("Größe".encode("cp1252"), "text/plain; charset=utf-8", "charset"),
         ("Größe".encode(), "text/plain; charset=utf-16", "charset"),

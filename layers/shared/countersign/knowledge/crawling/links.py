@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from countersign.knowledge.crawling import robots, sites
+from countersign.knowledge.parsing import html as parsed
 from countersign.mail import charsets, markup
 from countersign.platform import urls
 from countersign.platform.urls import Refused, Url
@@ -27,10 +28,8 @@ _WHOM = re.compile(
     r"\s*(?!(?:unavailable_after|max-snippet|max-image-preview|max-video-preview)\s*:)([\w-]+)\s*:(.*)",
     re.IGNORECASE | re.DOTALL,
 )
-_CHARSET = re.compile(rb"charset\s*+=\s*+[\"']?\s*+([\w.:-]+)", re.IGNORECASE)
+_CHARSET = re.compile(r"charset\s*+=\s*+[\"']?\s*+([\w.:-]+)", re.IGNORECASE)
 _TITLE = re.compile(r"<title(?:\s[^<>]{0,200})?>([^<]{1,300})", re.IGNORECASE)
-# https://html.spec.whatwg.org/multipage/parsing.html#determining-the-character-encoding
-_SNIFFED = 1024
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,8 @@ def _title(text: str) -> str:
 
 
 def _text(content: bytes, headers: Mapping[str, str]) -> str:
-    said = headers.get("content-type", "")[:_SNIFFED].encode("latin-1", "replace")
-    declared = _CHARSET.search(said) or _CHARSET.search(content[:_SNIFFED])
-    return charsets.decode(content, declared[1].decode() if declared else None)[0]
+    said = _CHARSET.search(headers.get("content-type", ""))
+    return charsets.decode(content, said[1] if said else parsed.declared(content))[0]
 
 
 def _joined(base: Url, attributes: Mapping[str, str]) -> Url | None:

@@ -26,7 +26,12 @@ _BLOCKS = set(
 )
 _HEADING = re.compile(r"h([1-6])")
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?([\w.:-]{1,40})""", re.IGNORECASE)
-_LOOKED_AT = 1024
+_LOOKED_AT = 64 * 1024
+"""Browsers look at 1,024 bytes, and begin anew where they find another later."""
+# windows-1252, by the looks of it: two letters beside each other have accents, hardly four, and
+# between letters there are no signs but apostrophes, hyphens and the like.
+_FOREIGN = re.compile(r"[\x80-\U0010ffff]{4,}|(?<=[^\W\d_])[¡-¬®-¶¸-¿×÷](?=[^\W\d_])")
+_MOST_FOREIGN = 0.2
 _SPACES = str.maketrans("\t\n\r\f", "    ")
 _DEEPEST_LIST = 20
 """Beyond which lists are not indented further: what each line begins with would grow with it."""
@@ -51,19 +56,38 @@ def of_markup(markup: str) -> Text:
 
 
 def _decoded(content: bytes, charset: str | None) -> str:
-    """As browsers do it: what is told outside, then inside, else UTF-8, or windows-1252.
+    """As browsers do it: what is told outside, then inside, else UTF-8, or windows-1252; but that
+    only where it looks like it. Raises `Unreadable`.
 
     https://html.spec.whatwg.org/multipage/parsing.html#determining-the-character-encoding
     """
-    inside = _META.search(content[:_LOOKED_AT])
-    for label in (charset, inside and inside[1].decode("ascii"), "utf-8"):
+    for label in (charset, declared(content), "utf-8"):
         if label and charsets.codec(label):
             try:
                 return plain.decoded(content, label)
             except Unreadable as error:
                 if error.reason != "charset":
                     raise
-    return content.decode("cp1252", "replace")
+    return _western(content)
+
+
+def declared(content: bytes) -> str | None:
+    """The charset that a page itself names."""
+    inside = _META.search(content[:_LOOKED_AT])
+    return inside[1].decode("ascii") if inside else None
+
+
+def _western(content: bytes) -> str:
+    text = content.decode("cp1252", "replace")
+    beyond = len(text) - len(text.encode("ascii", "ignore"))
+    foreign = sum(len(found[0]) for found in _FOREIGN.finditer(text))
+    if "�" in text or foreign > beyond * _MOST_FOREIGN:
+        raise Unreadable(
+            "charset",
+            "The page is not UTF-8, and names no charset that it is in. Name it in its content type"
+            " (text/html; charset=shift_jis, say) or a <meta charset>.",
+        )
+    return plain.lines(text)
 
 
 def _main(body: LexborNode | None) -> LexborNode | None:

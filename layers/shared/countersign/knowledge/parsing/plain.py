@@ -16,6 +16,9 @@ from countersign.mail import charsets
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf_8"),
+    # Before that of UTF-16, with which it begins.
+    (codecs.BOM_UTF32_LE, "utf_32_le"),
+    (codecs.BOM_UTF32_BE, "utf_32_be"),
     (codecs.BOM_UTF16_LE, "utf_16_le"),
     (codecs.BOM_UTF16_BE, "utf_16_be"),
 )
@@ -34,7 +37,8 @@ _Rows: TypeAlias = Iterator[tuple[int, list[str]]]
 
 
 def decoded(content: bytes, charset: str | None) -> str:
-    """The text of bytes, by their byte order mark, the charset that is told, or UTF-8.
+    """The text of bytes, by their byte order mark, the charset that is told, or UTF-8; or UTF-16 if
+    every other byte is NUL.
 
     Raises `Unreadable` where they are not what they are said to be: a guess would be found, and
     quoted, as gibberish.
@@ -45,9 +49,22 @@ def decoded(content: bytes, charset: str | None) -> str:
     codec = charsets.codec(charset) if charset else "utf_8"
     if codec is None:
         raise Unreadable("charset", f"The charset {charset!r} is not known.")
-    if b"\0" in content[:_LOOKED_AT] and not codec.startswith(("utf_16", "utf_32")):
-        raise Unreadable("binary", "The file is not text, whatever it is called.")
+    if b"\0" in content and not codec.startswith(("utf_16", "utf_32")):
+        codec = _unmarked(content[:_LOOKED_AT])
     return _strictly(content, codec)
+
+
+def _unmarked(content: bytes) -> str:
+    """The UTF-16 that ASCII is in, a byte order mark or not."""
+    for at, name in ((1, "utf_16_le"), (0, "utf_16_be")):
+        nul, others = content[at::2], content[1 - at :: 2]
+        if nul.count(0) * 2 > len(others) and 0 not in others:
+            return name
+    raise Unreadable(
+        "binary",
+        "The file is not text, whatever it is called. If it is UTF-16, name that: text/plain;"
+        " charset=utf-16.",
+    )
 
 
 def _strictly(content: bytes, codec: str) -> str:
@@ -59,6 +76,11 @@ def _strictly(content: bytes, codec: str) -> str:
             f"The text is not {codec.replace('_', '-')}: byte {error.start} does not fit. Name its"
             " charset: text/plain; charset=windows-1252, say.",
         ) from None
+    return lines(text)
+
+
+def lines(text: str) -> str:
+    """A text whose lines all end alike."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
