@@ -158,9 +158,26 @@ CREATE FUNCTION public.search_language(language text) RETURNS regconfig
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE WHEN (language = ANY ('{arabic,armenian,basque,catalan,danish,dutch,english,finnish,french,german,greek,hindi,hungarian,indonesian,irish,italian,lithuanian,nepali,norwegian,portuguese,romanian,russian,serbian,spanish,swedish,tamil,turkish,yiddish}'::text[])) THEN (language)::regconfig ELSE 'simple'::regconfig END;
 
+CREATE FUNCTION public.search_lexemes(stems regconfig, heading text, body text) RETURNS tsvector
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+        BEGIN
+            RETURN setweight(to_tsvector(stems, heading), 'A') || to_tsvector(stems, body)
+                || setweight(to_tsvector(stems, public.search_names(body)), 'B')
+                || coalesce((
+                    SELECT string_agg(DISTINCT codes.code || ':1C', ' ')
+                    FROM public.search_codes(heading || E'
+' || body) AS codes
+                )::tsvector, '');
+        END $$;
+
 CREATE FUNCTION public.search_names(body text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (SELECT COALESCE(string_agg(COALESCE(matches.found[1], matches.found[2]), ' '::text), ''::text) AS "coalesce" FROM regexp_matches(search_names.body, '(?<=[[:lower:],;] )([[:upper:]][[:alnum:]]+)|(\m[[:alpha:]]*[[:lower:]][[:upper:]][[:alnum:]]*)'::text, 'g'::text) matches(found));
+    RETURN (SELECT COALESCE(string_agg(COALESCE(matches.found[1], matches.found[2]), ' '::text), ''::text) AS "coalesce" FROM regexp_matches(search_names.body, '[[:lower:],;]((?: [[:upper:]][[:alnum:]]+)+)|(\m[[:alpha:]]*[[:lower:]][[:upper:]][[:alnum:]]*(?: [[:upper:]][[:alnum:]]+)*)'::text, 'g'::text) matches(found));
+
+CREATE FUNCTION public.search_read(words text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN regexp_replace("left"(words, 100000), '(\S{255})'::text, '\1 '::text, 'g'::text);
 
 CREATE FUNCTION public.search_terms(languages text[], words text) RETURNS TABLE(language text, lexeme text, kind text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -181,19 +198,21 @@ CREATE FUNCTION public.search_terms(languages text[], words text) RETURNS TABLE(
 END;
 
 CREATE FUNCTION public.search_vector(language text, heading text, body text) RETURNS tsvector
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE
     AS $$
         DECLARE
             stems regconfig DEFAULT public.search_language(language);
-            read text DEFAULT left(body, 100000);
+            most integer DEFAULT 100000;
+            above text DEFAULT public.search_read(heading);
+            words text DEFAULT public.search_read(body);
         BEGIN
-            RETURN setweight(to_tsvector(stems, heading), 'A') || to_tsvector(stems, read)
-                || setweight(to_tsvector(stems, public.search_names(read)), 'B')
-                || coalesce((
-                    SELECT string_agg(DISTINCT codes.code || ':1C', ' ')
-                    FROM public.search_codes(heading || E'
-' || read) AS codes
-                )::tsvector, '');
+            LOOP
+                BEGIN
+                    RETURN public.search_lexemes(stems, left(above, most), left(words, most));
+                EXCEPTION WHEN program_limit_exceeded THEN
+                    most := most / 2;
+                END;
+            END LOOP;
         END $$;
 
 CREATE FUNCTION public.touch() RETURNS trigger

@@ -27,7 +27,7 @@ LANGUAGES = (
 
 _SEPARATORS = "-_./:‐‑–"
 _MOST_CHARACTERS = 100_000
-"""How much of a text is searched: a tsvector holds less than a megabyte."""
+"""How much of a text is searched, and of its heading: less where it makes too many words."""
 
 
 def create_functions() -> None:
@@ -37,6 +37,7 @@ def create_functions() -> None:
     # neighbours, one space apart, of which some are letters alone (`joined`; `opening` is the first
     # of them, unless capitals say that it is no ordinary word); and of a run, what lies between
     # separators (`piece`).
+    # search_names has no lookbehind: that is read from the text's beginning for each match.
     op.execute(f"""
         CREATE FUNCTION search_language(language text) RETURNS regconfig
         LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -95,22 +96,46 @@ def create_functions() -> None:
         LANGUAGE sql IMMUTABLE PARALLEL SAFE
         RETURN (
             SELECT coalesce(string_agg(coalesce(found[1], found[2]), ' '), '')
-            FROM regexp_matches(body, '(?<=[[:lower:],;] )([[:upper:]][[:alnum:]]+)|'
-                '(\\m[[:alpha:]]*[[:lower:]][[:upper:]][[:alnum:]]*)', 'g') AS matches (found)
+            FROM regexp_matches(body, '[[:lower:],;]((?: [[:upper:]][[:alnum:]]+)+)|'
+                '(\\m[[:alpha:]]*[[:lower:]][[:upper:]][[:alnum:]]*(?: [[:upper:]][[:alnum:]]+)*)', 'g'
+            ) AS matches (found)
         );
 
-        CREATE FUNCTION search_vector(language text, heading text, body text) RETURNS tsvector
+        CREATE FUNCTION search_lexemes(stems regconfig, heading text, body text) RETURNS tsvector
         LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
-        DECLARE
-            stems regconfig DEFAULT public.search_language(language);
-            read text DEFAULT left(body, {_MOST_CHARACTERS});
         BEGIN
-            RETURN setweight(to_tsvector(stems, heading), 'A') || to_tsvector(stems, read)
-                || setweight(to_tsvector(stems, public.search_names(read)), 'B')
+            RETURN setweight(to_tsvector(stems, heading), 'A') || to_tsvector(stems, body)
+                || setweight(to_tsvector(stems, public.search_names(body)), 'B')
                 || coalesce((
                     SELECT string_agg(DISTINCT codes.code || '\\:1C', ' ')
-                    FROM public.search_codes(heading || E'\n' || read) AS codes
+                    FROM public.search_codes(heading || E'\n' || body) AS codes
                 )::tsvector, '');
+        END $$;
+
+        -- What is read of a text. PostgreSQL's parser looks from each piece of a run such as
+        -- `a-b-c` to its end: no person writes one that long, and a long one takes minutes.
+        CREATE FUNCTION search_read(words text) RETURNS text
+        LANGUAGE sql IMMUTABLE PARALLEL SAFE
+        RETURN regexp_replace(left(words, {_MOST_CHARACTERS}), '(\\S{{255}})', '\\1 ', 'g');
+
+        -- A tsvector holds a megabyte, and a text of codes makes many times its size of it. No text
+        -- may fail its row, so of such a one the beginning is read. What catches an error is not
+        -- for parallel workers.
+        CREATE FUNCTION search_vector(language text, heading text, body text) RETURNS tsvector
+        LANGUAGE plpgsql IMMUTABLE AS $$
+        DECLARE
+            stems regconfig DEFAULT public.search_language(language);
+            most integer DEFAULT {_MOST_CHARACTERS};
+            above text DEFAULT public.search_read(heading);
+            words text DEFAULT public.search_read(body);
+        BEGIN
+            LOOP
+                BEGIN
+                    RETURN public.search_lexemes(stems, left(above, most), left(words, most));
+                EXCEPTION WHEN program_limit_exceeded THEN
+                    most := most / 2;
+                END;
+            END LOOP;
         END $$;
 
         -- What a question asks for: by each language its words, and codes, which have none. What is
@@ -189,6 +214,6 @@ def drop(table: str) -> None:
 def drop_functions() -> None:
     """Undo `create_functions`."""
     op.execute("""
-        DROP FUNCTION search_any, search_terms, search_vector, search_names, search_codes,
-            search_language
+        DROP FUNCTION search_any, search_terms, search_vector, search_read, search_lexemes,
+            search_names, search_codes, search_language
     """)

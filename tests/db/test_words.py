@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import text
 
 from countersign.knowledge.passages import CHUNKS
@@ -115,6 +117,74 @@ def test_words_are_stemmed_by_the_language_of_the_text(
         owner.execute("UPDATE chunks SET language = %s WHERE text = %s", [language, written])
     assert found(database, tenant, question, language, "english")[0] == written
     assert found(database, tenant, question, language) == [written]
+
+
+MOST = 100_000
+PATIENT = settings(
+    max_examples=20,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    # To shrink such texts takes longer than to read them.
+    phases=[Phase.explicit, Phase.generate],
+)
+
+
+def fits(database: TestDatabase, heading: str, body: str) -> None:
+    with database.connect() as owner:
+        owner.execute("SET statement_timeout = '5s'")
+        made = "SELECT search_vector('german', %s, %s) IS NOT NULL"
+        assert owner.execute(made, [heading, body]).fetchone() == (True,)
+
+
+@PATIENT
+@given(
+    first=st.sampled_from("aAаА漢한𐐀"),
+    letters=st.integers(1, 5),
+    digits=st.integers(1, 5),
+    inside=st.sampled_from(["", " ", "-", "—"]),
+    between=st.sampled_from(["", " ", "-", ". ", "—", ", "]),
+)
+@example(first="𐐀", letters=2, digits=3, inside="", between=" ")
+@example(first="𐐀", letters=1, digits=1, inside="", between="-")
+def test_no_text_of_codes_fails_its_row(
+    database: TestDatabase, first: str, letters: int, digits: int, inside: str, between: str
+) -> None:
+    codes = (
+        "".join(chr(ord(first) + number // 26**place % 26) for place in range(letters))
+        + f"{inside}{number * 7919 % 10**digits}{between}"
+        for number in range(MOST // (letters + digits))
+    )
+    text_ = "".join(codes)[:MOST]
+    fits(database, "", text_)
+    fits(database, text_, text_)
+
+
+@PATIENT
+@given(
+    # Of each kind of character that search tells from others, and of each length in bytes.
+    st.text("aZ0äЖ漢한𐐀\u0301\ufdfa _-/.,;:'\"\\\n\t—−\u00ad\u200b\u3000Ａ１", min_size=1)
+)
+@example(", Ab")
+@example("aBc ")
+@example("a-1-b-2-")
+@example("a_")
+def test_no_text_whatever_fails_its_row(database: TestDatabase, part: str) -> None:
+    fits(database, part, (part * MOST)[:MOST])
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        ("We sell the Velmora pump.", "Velmora"),
+        ("Ask for Velmora Prime, Ada or iPhone cases. The rest", "Velmora Prime Ada iPhone"),
+        ("The end. Every sentence begins so! And A letter is none", ""),
+    ],
+)
+def test_what_is_a_name(database: TestDatabase, body: str, names: str) -> None:
+    with database.connect() as owner:
+        row = owner.execute("SELECT search_names(%s)", [body]).fetchone()
+    assert row is not None
+    assert row[0].split() == names.split()
 
 
 def test_a_filter_leaves_texts_out(database: TestDatabase, tenant: Tenant) -> None:
