@@ -96,8 +96,9 @@ def create_functions() -> None:
         LANGUAGE sql IMMUTABLE PARALLEL SAFE
         RETURN (
             SELECT coalesce(string_agg(coalesce(found[1], found[2]), ' '), '')
-            FROM regexp_matches(body, '[[:lower:],;]((?: [[:upper:]][[:alnum:]]+)+)|'
-                '(\\m[[:alpha:]]*[[:lower:]][[:upper:]][[:alnum:]]*(?: [[:upper:]][[:alnum:]]+)*)', 'g'
+            FROM regexp_matches(
+                body, '[[:lower:],;]((?: [[:upper:]][[:alnum:]]+)+)|(\\m[[:alpha:]]*[[:lower:]]'
+                '[[:upper:]][[:alnum:]]*(?: [[:upper:]][[:alnum:]]+)*)', 'g'
             ) AS matches (found)
         );
 

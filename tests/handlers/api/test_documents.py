@@ -8,9 +8,13 @@ from uuid import UUID
 
 import pytest
 
+from countersign.knowledge import documents
 from countersign.knowledge.tables import Document
-from countersign.platform import storage
+from countersign.platform import clock, ids, storage
+from countersign.platform.audit import SYSTEM
+from countersign.platform.db import Database, engine
 from countersign.platform.errors import NotFound
+from tests.conftest import TestDatabase
 from tests.handlers.api.client import Api, Story
 
 
@@ -104,10 +108,8 @@ def test_a_file_that_cannot_be_read_says_why(shelf: Shelf) -> None:
     read = shelf.read(made)
     assert (read["processing_status"], read["reason"], read["version"]) == ("failed", "binary", 1)
     run = shelf.api.get(f"/job-runs/{read['job_run_id']}")
-    assert (run["status"], run["error"]) == (
-        "failed",
-        "The file is not text, whatever it is called.",
-    )
+    assert run["status"] == "failed"
+    assert run["error"].startswith("The file is not text, whatever it is called.")
     assert shelf.api.get("/documents", processing_status="failed")["items"] == [read]
 
 
@@ -205,3 +207,48 @@ def test_pages_of_documents(shelf: Shelf, api: Api) -> None:
     )
     assert [each["id"] for each in first["items"] + rest["items"]] == made[::-1]
     assert rest["next_cursor"] is None
+
+
+def test_a_source_is_spelt_as_crawls_spell_it(shelf: Shelf) -> None:
+    made = shelf.add(source_url="http://Shop.example:80/a/../b?utm_source=mail&id=7#top")
+    assert made["source_url"] == "http://shop.example/b?id=7"
+    body = {"dataset_id": shelf.dataset["id"], "title": "B", "source_url": made["source_url"]}
+    again = shelf.api.call("POST", "/documents", body)
+    assert (again.status, again.json["document_id"]) == (409, made["id"])
+
+
+@pytest.mark.parametrize(
+    "source_url",
+    ["http://user:secret@shop.example/", "https://shop.example/" + "言" * 1900, "http://", "a"],
+    ids=["user", "long once encoded", "no host", "no address"],
+)
+def test_a_source_that_is_no_address_is_refused(shelf: Shelf, source_url: str) -> None:
+    body = {"dataset_id": shelf.dataset["id"], "title": "B", "source_url": source_url}
+    answer = shelf.api.call("POST", "/documents", body)
+    assert (answer.status, answer.json["errors"][0]["where"]) == (422, "source_url")
+
+
+def test_a_version_beyond_all_numbers_is_refused(shelf: Shelf) -> None:
+    made = shelf.add(text="Old.")
+    path = f"/documents/{made['id']}/text?version=99999999999999999999"
+    assert shelf.api.call("GET", path).status == 422
+
+
+def test_two_documents_of_one_source_at_once_are_one(
+    shelf: Shelf, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other is committed between whatever this one asks first and its own row."""
+    other = Database(engine(database.url("app_rw")))
+    source_url, new_id = "https://shop.example/at-once", ids.new_id
+
+    def after_another() -> UUID:
+        monkeypatch.setattr(documents, "new_id", new_id)
+        with other.tenant(shelf.story.tenant.organization_id) as session:
+            dataset_id = UUID(shelf.dataset["id"])
+            documents.add(session, SYSTEM, dataset_id, "B", clock.now(), source_url=source_url)
+        return new_id()
+
+    monkeypatch.setattr(documents, "new_id", after_another)
+    body = {"dataset_id": shelf.dataset["id"], "title": "B", "source_url": source_url}
+    assert shelf.api.call("POST", "/documents", body).status == 409
+    other.engine.dispose()

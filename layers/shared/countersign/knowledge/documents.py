@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 
 from countersign.knowledge import staging
 from countersign.knowledge.tables import Chunk, Dataset, Document, DocumentVersion
@@ -65,9 +66,7 @@ def add(
     if session.get(Dataset, (session.organization_id, dataset_id)) is None:
         wrong = {"where": "dataset_id", "what": "No dataset of this organization"}
         raise Invalid("There is no such dataset here.", errors=[wrong])
-    if source_url is not None and (there := at(session, source_url)) is not None:
-        raise Conflict("A document with this source_url is there.", document_id=str(there.id))
-    document = Document(
+    new = insert(Document).values(
         organization_id=session.organization_id,
         id=new_id(),
         dataset_id=dataset_id,
@@ -77,9 +76,13 @@ def add(
         tags=list(tags),
         metadata_=dict(metadata or {}),
     )
-    session.add(document)
-    session.flush()
-    session.refresh(document)
+    document = session.scalars(new.on_conflict_do_nothing().returning(Document)).one_or_none()
+    if document is None:
+        assert source_url is not None, "nothing else of it is unique"
+        there = at(session, source_url)
+        raise Conflict(
+            "A document with this source_url is there.", document_id=str(there and there.id)
+        )
     record(session, document, "created", actor, now)
     return document
 

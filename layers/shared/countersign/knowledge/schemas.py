@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from countersign.knowledge.crawling import sites
 from countersign.knowledge.documents import MOST_BYTES
+from countersign.knowledge.languages import Language
+from countersign.platform import urls
 from countersign.platform.columns import ProcessingStatus
 from countersign.platform.paging import NextCursor, PageQuery
 from countersign.platform.schemas import Answer, Body, Instant, Query
+from countersign.platform.urls import Refused
 
 MAX_DOCUMENT_CHARACTERS = 200_000
 MAX_SLICE_CHARACTERS = 200_000
@@ -19,39 +23,6 @@ DatasetKind = Literal["documents", "faq", "analytics"]
 JobType = Literal["crawl", "index", "re_embed", "ingest_goldens", "corrections_sync"]
 JobStatus = Literal["queued", "running", "succeeded", "failed"]
 TextType = Literal["text/markdown", "text/plain"]
-# The text-search configurations that every PostgreSQL has from 16 on.
-Language = Literal[
-    "arabic",
-    "armenian",
-    "basque",
-    "catalan",
-    "danish",
-    "dutch",
-    "english",
-    "finnish",
-    "french",
-    "german",
-    "greek",
-    "hindi",
-    "hungarian",
-    "indonesian",
-    "irish",
-    "italian",
-    "lithuanian",
-    "nepali",
-    "norwegian",
-    "portuguese",
-    "romanian",
-    "russian",
-    "serbian",
-    "simple",
-    "spanish",
-    "swedish",
-    "tamil",
-    "turkish",
-    "yiddish",
-]
-
 _LINE = r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$"
 Line = Annotated[str, Field(min_length=1, max_length=300, pattern=_LINE)]
 Slug = Annotated[
@@ -63,9 +34,25 @@ Slug = Annotated[
     ),
 ]
 Tag = Annotated[str, Field(min_length=1, max_length=60, pattern=_LINE)]
+
+
+def _spelt(text: str) -> str:
+    """As crawls spell it, so that one page is one document."""
+    try:
+        return str(sites.page(urls.parse(text)))
+    except Refused as error:
+        raise ValueError(error.detail) from None
+
+
 WebAddress = Annotated[
     str,
-    Field(max_length=2000, pattern=r"^https?://[^\s\x00-\x1f\x7f]+$", description="A web page."),
+    Field(
+        min_length=1,
+        max_length=urls.LONGEST,
+        description="A web page, http or https, without a user in it. It is spelt as crawls spell "
+        "it: without a fragment and what only tracks.",
+    ),
+    AfterValidator(_spelt),
 ]
 ContentType = Annotated[
     str,
@@ -206,7 +193,9 @@ class FileUpload(Answer):
 class TextQuery(Query):
     """Which part of which version."""
 
-    version: Annotated[int | None, Field(ge=1, description="Absent: the live one.")] = None
+    version: Annotated[
+        int | None, Field(ge=1, le=2**31 - 1, description="Absent: the live one.")
+    ] = None
     start: Annotated[
         int, Field(ge=0, le=2**31 - 2, description="How many characters to leave out.")
     ] = 0

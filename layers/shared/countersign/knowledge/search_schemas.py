@@ -7,17 +7,10 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field, model_validator
 
+from countersign.knowledge.languages import Language
 from countersign.platform.schemas import WRITABLE, Answer, Body, Instant, Question
 
 MOST_RESULTS = 50
-
-Language = Literal[
-    "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "finnish", "french",
-    "german", "greek", "hindi", "hungarian", "indonesian", "irish", "italian", "lithuanian",
-    "nepali", "norwegian", "portuguese", "romanian", "russian", "serbian", "simple", "spanish",
-    "swedish", "tamil", "turkish", "yiddish",
-]  # fmt: skip
-"""Text-search configurations of PostgreSQL 16; `simple` stems no words."""
 
 
 class Search(Body):

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from countersign.knowledge.crawling.tables import PageKind, PageStatus
+from countersign.knowledge.languages import Language
 from countersign.platform import urls
 from countersign.platform.paging import NextCursor, PageQuery
 from countersign.platform.schemas import Answer, Body, Instant
@@ -55,15 +56,7 @@ class StartCrawl(Body):
             "pages that were until now.",
         ),
     ] = None
-    language: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=63,
-            pattern=r"^[a-z_]+$",
-            description="Of the pages: the name of a text-search configuration of Postgres.",
-        ),
-    ] = "english"
+    language: Annotated[Language, Field(description="Of the pages.")] = "english"
     tags: Annotated[
         tuple[Tag, ...], Field(max_length=20, description="Of the documents made.")
     ] = ()
