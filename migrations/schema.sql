@@ -70,6 +70,10 @@ CREATE FUNCTION public.is_small(value jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     RETURN (octet_length((value)::text) <= 65536);
 
+CREATE FUNCTION public.is_stop_word(language text, word text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (ts_lexize(((language || '_stem'::text))::regdictionary, word) = '{}'::text[]);
+
 CREATE FUNCTION public.messages_frequencies(lexemes text[], most integer) RETURNS TABLE(lexeme text, texts bigint)
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -112,9 +116,9 @@ CREATE FUNCTION public.search_codes(words text) RETURNS TABLE(code text, kind te
         BEGIN
             RETURN QUERY WITH runs AS (
                 SELECT place, part[1] AS written, lower(part[1]) AS run,
-                       part[2] IN (' ', U&'\00A0') AS joins,
-                       translate(lower(part[1]), '-_./:‐‑–', '') AS bare
-                FROM regexp_matches(words, '([[:alnum:]]+(?:[-_./:‐‑–][[:alnum:]]+)*)'
+                       part[2] ~ '^[[:space:]]{1,2}$' AS joins,
+                       translate(lower(part[1]), '-_./:', '') AS bare
+                FROM regexp_matches(words, '([[:alnum:]]+(?:[-_./:][[:alnum:]]+)*)'
                     '([^[:alnum:]]*)', 'g') WITH ORDINALITY AS matches (part, place)
                 WHERE words ~ '[0-9]'
             ), short AS (
@@ -150,9 +154,26 @@ CREATE FUNCTION public.search_codes(words text) RETURNS TABLE(code text, kind te
             )
             UNION
             SELECT piece, 'piece', NULL::text
-            FROM neighbours, regexp_split_to_table(run, '[-_./:‐‑–]') AS piece
+            FROM neighbours, regexp_split_to_table(run, '[-_./:]') AS piece
             WHERE has_digit AND piece <> bare AND piece ~ '[0-9]';
         END $_$;
+
+CREATE FUNCTION public.search_read(words text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT regexp_replace(CASE WHEN (octet_length(parts.part) = length(parts.part)) THEN parts.part ELSE "left"(NORMALIZE(translate(parts.part, '‐‑‒–−—―™℠²³¹⁰⁴⁵⁶⁷⁸⁹­​⁠﻿'::text, '-----              '::text), NFKC), 100000) END, '(\S{255})'::text, '\1 '::text, 'g'::text) AS regexp_replace FROM (SELECT "left"(search_read.words, 100000) AS part) parts);
+
+CREATE FUNCTION public.search_guess(words text, otherwise text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    BEGIN ATOMIC
+ SELECT COALESCE(( SELECT known.language
+            FROM unnest('{danish,dutch,english,finnish,french,german,hungarian,italian,norwegian,portuguese,russian,spanish,swedish,turkish}'::text[]) known(language),
+             regexp_split_to_table(public.search_read("left"(search_guess.words, 1000)), '[^[:alpha:]]+'::text) word(word)
+           WHERE (word.word <> ''::text)
+           GROUP BY known.language
+          HAVING ((count(*) FILTER (WHERE public.is_stop_word(known.language, word.word)) >= 2) AND ((count(*) FILTER (WHERE public.is_stop_word(known.language, word.word)) * 10) >= count(*)))
+           ORDER BY (count(*) FILTER (WHERE public.is_stop_word(known.language, word.word))) DESC, (known.language = search_guess.otherwise) DESC, known.language
+          LIMIT 1), otherwise) AS guessed;
+END;
 
 CREATE FUNCTION public.search_language(language text) RETURNS regconfig
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -175,10 +196,6 @@ CREATE FUNCTION public.search_names(body text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (SELECT COALESCE(string_agg(COALESCE(matches.found[1], matches.found[2]), ' '::text), ''::text) AS "coalesce" FROM regexp_matches(search_names.body, '[[:lower:],;]((?: [[:upper:]][[:alnum:]]+)+)|(\m[[:alpha:]]*[[:lower:]][[:upper:]][[:alnum:]]*(?: [[:upper:]][[:alnum:]]+)*)'::text, 'g'::text) matches(found));
 
-CREATE FUNCTION public.search_read(words text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN regexp_replace("left"(words, 100000), '(\S{255})'::text, '\1 '::text, 'g'::text);
-
 CREATE FUNCTION public.search_terms(languages text[], words text) RETURNS TABLE(language text, lexeme text, kind text)
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     BEGIN ATOMIC
@@ -186,12 +203,12 @@ CREATE FUNCTION public.search_terms(languages text[], words text) RETURNS TABLE(
      stemmed.lexeme,
      'word'::text AS kind
     FROM unnest(search_terms.languages) asked(asked),
-     LATERAL unnest(to_tsvector(public.search_language(asked.asked), search_terms.words)) stemmed(lexeme, positions, weights)
+     LATERAL unnest(to_tsvector(public.search_language(asked.asked), public.search_read(search_terms.words))) stemmed(lexeme, positions, weights)
  UNION
   SELECT NULL::text AS language,
      search_codes.code AS lexeme,
      search_codes.kind
-    FROM public.search_codes(search_terms.words) search_codes(code, kind, opening)
+    FROM public.search_codes(public.search_read(search_terms.words)) search_codes(code, kind, opening)
    WHERE ((search_codes.kind = 'whole'::text) OR ((search_codes.kind = 'joined'::text) AND (NOT (EXISTS ( SELECT
             FROM unnest(search_terms.languages) asked(asked)
            WHERE (((length(search_codes.opening) > 1) OR (length(search_codes.code) < 4)) AND (to_tsvector(public.search_language(asked.asked), search_codes.opening) = ''::tsvector)))))));
@@ -1095,7 +1112,11 @@ CREATE INDEX ix_deliveries_provider_message_id ON public.deliveries USING btree 
 
 CREATE INDEX ix_documents_dataset_id ON public.documents USING btree (organization_id, dataset_id);
 
+CREATE INDEX ix_documents_language ON public.documents USING btree (organization_id, language) WHERE (deleted_at IS NULL);
+
 CREATE INDEX ix_documents_next_refresh_at ON public.documents USING btree (organization_id, next_refresh_at) WHERE ((next_refresh_at IS NOT NULL) AND (deleted_at IS NULL));
+
+CREATE INDEX ix_documents_processing_status ON public.documents USING btree (organization_id, processing_status, id);
 
 CREATE INDEX ix_draft_actions_draft_id ON public.draft_actions USING btree (organization_id, draft_id);
 
@@ -1113,6 +1134,8 @@ CREATE INDEX ix_idempotency_keys_created_at ON public.idempotency_keys USING btr
 
 CREATE INDEX ix_identities_user_id ON public.identities USING btree (user_id);
 
+CREATE INDEX ix_job_runs_organization_id_status ON public.job_runs USING btree (organization_id, status, id);
+
 CREATE INDEX ix_job_runs_organization_id_type_created_at ON public.job_runs USING btree (organization_id, type, created_at);
 
 CREATE INDEX ix_learning_samples_created_at ON public.learning_samples USING btree (organization_id, created_at);
@@ -1120,6 +1143,8 @@ CREATE INDEX ix_learning_samples_created_at ON public.learning_samples USING btr
 CREATE INDEX ix_message_embeddings_message_id ON public.message_embeddings USING btree (organization_id, message_id);
 
 CREATE INDEX ix_messages_conversation_id_sent_at ON public.messages USING btree (organization_id, conversation_id, sent_at, id);
+
+CREATE INDEX ix_messages_language ON public.messages USING btree (organization_id, language);
 
 CREATE INDEX ix_messages_search ON public.messages USING gin (organization_id, search);
 

@@ -25,7 +25,19 @@ LANGUAGES = (
 )  # fmt: skip
 """What PostgreSQL 16 stems; a text of any other language is searched by its words as they are."""
 
-_SEPARATORS = "-_./:‐‑–"
+_WITH_STOP_WORDS = (
+    "danish", "dutch", "english", "finnish", "french", "german", "hungarian", "italian",
+    "norwegian", "portuguese", "russian", "spanish", "swedish", "turkish",
+)  # fmt: skip
+_GUESSED_BY = 1000
+"""How many characters of a text tell its language."""
+_SEPARATORS = "-_./:"
+_DASHES = "\u2010\u2011\u2012\u2013\u2212"
+_BREAKS = "\u2014\u2015\u2122\u2120\u00b2\u00b3\u00b9\u2070\u2074\u2075\u2076\u2077\u2078\u2079"
+"""What ends a code: longer dashes, marks of trade, numbers of notes."""
+_UNSEEN = "\u00ad\u200b\u2060\ufeff"
+_VARIANTS = _DASHES + _BREAKS + _UNSEEN
+_PLAIN = "-" * len(_DASHES) + " " * len(_BREAKS)
 _MOST_CHARACTERS = 100_000
 """How much of a text is searched, and of its heading: less where it makes too many words."""
 
@@ -44,13 +56,17 @@ def create_functions() -> None:
         RETURN CASE WHEN language = ANY ('{{{",".join(LANGUAGES)}}}'::text[])
             THEN language::regconfig ELSE 'simple'::regconfig END;
 
+        CREATE FUNCTION is_stop_word(language text, word text) RETURNS boolean
+        LANGUAGE sql IMMUTABLE PARALLEL SAFE
+        RETURN ts_lexize((language || '_stem')::regdictionary, word) = '{{}}';
+
         CREATE FUNCTION search_codes(words text)
         RETURNS TABLE (code text, kind text, opening text)
         LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
         BEGIN
             RETURN QUERY WITH runs AS (
                 SELECT place, part[1] AS written, lower(part[1]) AS run,
-                       part[2] IN (' ', U&'\\00A0') AS joins,
+                       part[2] ~ '^[[:space:]]{{1,2}}$' AS joins,
                        translate(lower(part[1]), '{_SEPARATORS}', '') AS bare
                 FROM regexp_matches(words, '([[:alnum:]]+(?:[{_SEPARATORS}][[:alnum:]]+)*)'
                     '([^[:alnum:]]*)', 'g') WITH ORDINALITY AS matches (part, place)
@@ -113,11 +129,19 @@ def create_functions() -> None:
                 )::tsvector, '');
         END $$;
 
-        -- What is read of a text. PostgreSQL's parser looks from each piece of a run such as
-        -- `a-b-c` to its end: no person writes one that long, and a long one takes minutes.
+        -- What is read of a text or a question: of characters that look alike, or are written in
+        -- two ways, one (Unicode NFKC), and what nobody sees not at all. PostgreSQL's parser looks
+        -- from each piece of a run such as `a-b-c` to its end: no person writes one that long, and
+        -- a long one takes minutes.
         CREATE FUNCTION search_read(words text) RETURNS text
         LANGUAGE sql IMMUTABLE PARALLEL SAFE
-        RETURN regexp_replace(left(words, {_MOST_CHARACTERS}), '(\\S{{255}})', '\\1 ', 'g');
+        RETURN (
+            SELECT regexp_replace(CASE WHEN octet_length(part) = length(part) THEN part
+                ELSE left(normalize(translate(part, '{_VARIANTS}', '{_PLAIN}'), NFKC),
+                          {_MOST_CHARACTERS})
+                END, '(\\S{{255}})', '\\1 ', 'g')
+            FROM (SELECT left(words, {_MOST_CHARACTERS}) AS part) AS parts
+        );
 
         -- A tsvector holds a megabyte, and a text of codes makes many times its size of it. No text
         -- may fail its row, so of such a one the beginning is read. What catches an error is not
@@ -149,14 +173,36 @@ def create_functions() -> None:
             -- Each has a name: a dump would name some, and no two dumps were alike.
             SELECT asked AS language, stemmed.lexeme AS lexeme, 'word'::text AS kind
             FROM unnest(languages) AS asked,
-                 unnest(to_tsvector(search_language(asked), words)) AS stemmed
+                 unnest(to_tsvector(search_language(asked), search_read(words))) AS stemmed
             UNION
-            SELECT NULL::text AS language, code AS lexeme, kind FROM search_codes(words)
+            SELECT NULL::text AS language, code AS lexeme, kind
+            FROM search_codes(search_read(words))
             WHERE kind = 'whole' OR kind = 'joined' AND NOT EXISTS (
                 SELECT FROM unnest(languages) AS asked
                 WHERE (length(opening) > 1 OR length(code) < 4)
                     AND to_tsvector(search_language(asked), opening) = ''
             );
+        END;
+
+        -- What a text is written in: the language most of whose stop words it has, at least two and
+        -- one of ten words; else `otherwise`. Of other languages PostgreSQL knows no stop words.
+        CREATE FUNCTION search_guess(words text, otherwise text) RETURNS text
+        LANGUAGE sql IMMUTABLE PARALLEL SAFE
+        BEGIN ATOMIC
+            SELECT coalesce((
+                SELECT known.language
+                FROM unnest('{{{",".join(_WITH_STOP_WORDS)}}}'::text[]) AS known (language),
+                     regexp_split_to_table(
+                         search_read(left(words, {_GUESSED_BY})), '[^[:alpha:]]+'
+                     ) AS word
+                WHERE word <> ''
+                GROUP BY known.language
+                HAVING count(*) FILTER (WHERE is_stop_word(known.language, word)) >= 2
+                    AND count(*) FILTER (WHERE is_stop_word(known.language, word)) * 10 >= count(*)
+                ORDER BY count(*) FILTER (WHERE is_stop_word(known.language, word)) DESC,
+                         known.language = otherwise DESC, known.language
+                LIMIT 1
+            ), otherwise) AS guessed;
         END;
 
         -- `places` are weights; a text that has a lexeme with others alone is not matched.
@@ -215,6 +261,6 @@ def drop(table: str) -> None:
 def drop_functions() -> None:
     """Undo `create_functions`."""
     op.execute("""
-        DROP FUNCTION search_any, search_terms, search_vector, search_read, search_lexemes,
-            search_names, search_codes, search_language
+        DROP FUNCTION search_any, search_guess, search_terms, search_vector, search_read,
+            search_lexemes, search_names, search_codes, is_stop_word, search_language
     """)

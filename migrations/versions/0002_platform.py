@@ -78,6 +78,7 @@ def upgrade() -> None:
         );
         CREATE INDEX ix_job_runs_organization_id_type_created_at
             ON job_runs (organization_id, type, created_at);
+        CREATE INDEX ix_job_runs_organization_id_status ON job_runs (organization_id, status, id);
         CREATE UNIQUE INDEX uq_job_runs_re_embed ON job_runs (organization_id)
             WHERE type = 're_embed' AND status IN ('queued', 'running');
 

@@ -122,6 +122,7 @@ def upgrade() -> None:
         );
         CREATE INDEX ix_messages_conversation_id_sent_at
             ON messages (organization_id, conversation_id, sent_at, id);
+        CREATE INDEX ix_messages_language ON messages (organization_id, language);
 
         CREATE TABLE message_embeddings (
             organization_id uuid NOT NULL REFERENCES organizations (id),

@@ -69,6 +69,10 @@ def upgrade() -> None:
         CREATE UNIQUE INDEX uq_documents_source_url ON documents (organization_id, source_url)
             WHERE deleted_at IS NULL;
         CREATE INDEX ix_documents_dataset_id ON documents (organization_id, dataset_id);
+        CREATE INDEX ix_documents_language ON documents (organization_id, language)
+            WHERE deleted_at IS NULL;
+        CREATE INDEX ix_documents_processing_status
+            ON documents (organization_id, processing_status, id);
         CREATE INDEX ix_documents_next_refresh_at ON documents (organization_id, next_refresh_at)
             WHERE next_refresh_at IS NOT NULL AND deleted_at IS NULL;
         CREATE TRIGGER touch BEFORE UPDATE ON documents FOR EACH ROW EXECUTE FUNCTION touch();

@@ -10,11 +10,15 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
+from countersign.knowledge import languages, passages, reading
+from countersign.knowledge.schemas import DocumentsQuery, JobRunsQuery
+from countersign.knowledge.tables import Dataset
 from countersign.people import directory, suppressions
 from countersign.people.schemas import SuppressionsQuery
 from countersign.platform import checkpoints, clock, paging, storage
 from countersign.platform.db import Database
 from countersign.platform.outbox import Outbox
+from countersign.retrieval.corpus import NOTHING
 from tests import world
 from tests.conftest import TestDatabase
 from tests.world import QUEUE_URLS, MemoryQueues, Path, memory_queues
@@ -28,7 +32,7 @@ def plans(database: Database, table: str) -> Iterator[list[str]]:
     found: list[str] = []
 
     def explain(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.lstrip().startswith("SELECT") and table in statement:
+        if statement.lstrip().startswith(("SELECT", "WITH")) and table in statement:
             cursor.execute("EXPLAIN (COSTS OFF) " + statement, parameters)
             found.append("\n".join(line for (line,) in cursor.fetchall()))
 
@@ -141,3 +145,42 @@ def test_whether_addresses_are_suppressed_is_asked_of_an_index(
     assert "uq_suppressions_address" in found[0]
     (condition,) = (line for line in found[0].splitlines() if "Index Cond" in line)
     assert "address" in condition
+
+
+def test_what_languages_there_are_is_asked_of_an_index(path: Path, database: TestDatabase) -> None:
+    own = path.tenant.organization_id
+    with path.tenant_session() as session:
+        session.add(Dataset(organization_id=own, id=own, slug="d", name="D"))
+    rows = f"""
+        (organization_id, id, dataset_id, title, language, processing_status)
+        SELECT '{own}', gen_random_uuid(), '{own}', 'T',
+               CASE WHEN number % 1000 = 0 THEN 'german' ELSE 'english' END, 'completed'
+        FROM generate_series(1, 20000) AS number
+    """
+    fill(database, "documents", rows)
+    with plans(database.app_rw, "documents") as found, path.tenant_session() as session:
+        assert languages.of_documents(session) == ["english", "german"]
+    assert "Index Only Scan using ix_documents_language" in found[0]
+    assert "Seq Scan" not in found[0]
+    with plans(database.app_rw, "documents") as found, path.tenant_session() as session:
+        assert passages.shown(session) == NOTHING
+    assert "ix_documents_processing_status" in found[0]
+    asked = DocumentsQuery(limit=50, processing_status="failed")
+    with plans(database.app_rw, "documents") as found, path.tenant_session() as session:
+        assert reading.documents(session, asked).items == []
+    assert "ix_documents_processing_status" in found[0]
+    assert "Sort" not in found[0]
+
+
+def test_job_runs_are_listed_by_status_from_an_index(path: Path, database: TestDatabase) -> None:
+    rows = f"""
+        (organization_id, id, type, status)
+        SELECT '{path.tenant.organization_id}', gen_random_uuid(), 'index', 'succeeded'
+        FROM generate_series(1, 20000)
+    """
+    fill(database, "job_runs", rows)
+    asked = JobRunsQuery(limit=50, status="failed")
+    with plans(database.app_rw, "job_runs") as found, path.tenant_session() as session:
+        assert reading.job_runs(session, asked).items == []
+    assert "ix_job_runs_organization_id_status" in found[0]
+    assert "Sort" not in found[0]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import unicodedata
+from typing import Any, Literal
 
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from countersign.knowledge.passages import CHUNKS
-from countersign.retrieval import words
+from countersign.retrieval import highlights, words
 from countersign.retrieval.corpus import NOTHING, Filter
+from countersign.retrieval.highlights import Marked
 from countersign.retrieval.words import Term
 from tests import world
 from tests.conftest import TestDatabase
@@ -54,6 +56,79 @@ def test_a_code_is_found_however_it_is_written(
     world.add_knowledge(database, tenant, [*decoys, right])
     assert found(database, tenant, question)[0] == right
     assert "ab1234" in asked(database, tenant, question)
+
+
+ODD = {
+    "non-breaking hyphen": "AB\u20111234",
+    "figure dash": "AB\u20121234",
+    "minus": "AB\u22121234",
+    "em dash": "AB\u20141234",
+    "soft hyphen": "AB\u00ad1234",
+    "thin space": "AB\u20091234",
+    "narrow space": "AB\u202f1234",
+    "zero width space": "AB\u200b1234",
+    "two spaces": "AB  1234",
+    "tab": "AB\t1234",
+    "line end": "AB\n1234",
+    "full width": "\uff21\uff22\uff0d\uff11\uff12\uff13\uff14",
+    "trade mark": "AB-1234\u2122",
+    "note": "AB-1234\u00b2",
+}
+
+
+@pytest.mark.parametrize("written", ODD.values(), ids=ODD)
+def test_a_code_is_found_in_odd_characters_and_shown_where_it_is(
+    database: TestDatabase, tenant: Tenant, written: str
+) -> None:
+    right = f"Use {written} for the pump."
+    world.add_knowledge(database, tenant, ["Use AB-1235 for it.", "Use BA-1234.", right])
+    for question in ("AB-1234", written):
+        assert found(database, tenant, question)[0] == right, ascii(question)
+    with database.app_rw.tenant(tenant.organization_id) as session:
+        ((span,),) = highlights.spans(session, [Marked("english", right, ["ab1234"])])
+    assert right[slice(*span)].strip("\u2122\u00b2") == written.strip("\u2122\u00b2")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_words_are_found_however_their_letters_are_composed(
+    database: TestDatabase, tenant: Tenant, form: Literal["NFC", "NFD"]
+) -> None:
+    there = unicodedata.normalize("NFC" if form == "NFD" else "NFD", "Die K\u00fcndigungsfrist.")
+    world.add_knowledge(database, tenant, [there, "Die Frist."])
+    question = unicodedata.normalize(form, "K\u00fcndigungsfrist")
+    assert found(database, tenant, question) == [there]
+
+
+LANGUAGES = {
+    "german": "Wann kommt meine Bestellung an? Ich warte seit zwei Wochen auf die Lieferung.",
+    "english": "When will my order be here? I have been waiting for it for two weeks.",
+    "french": "Où est ma commande ? Je l'attends depuis deux semaines et je suis pressé.",
+    "spanish": "¿Dónde está mi pedido? Lo espero desde hace dos semanas y no llega.",
+    "italian": "Dove si trova il mio ordine? Lo aspetto da due settimane e non è arrivato.",
+    "portuguese": "Onde está o meu pedido? Eu espero por ele há duas semanas e não chega.",
+    "dutch": "Waar is mijn bestelling? Ik wacht al twee weken op de levering van het pakket.",
+    "swedish": "Var är min beställning? Jag har väntat på den, och den kommer inte.",
+    "danish": "Hvor er min ordre? Jeg har ventet på den i to uger, og den er ikke kommet.",
+    "finnish": "Missä tilaukseni on? Olen odottanut sitä kaksi viikkoa, mutta se ei ole tullut.",
+    "russian": "Где мой заказ? Я жду его уже две недели, но его нет.",
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_text_tells_its_language(database: TestDatabase, language: str) -> None:
+    assert guessed(database, LANGUAGES[language]) == language
+
+
+@pytest.mark.parametrize("words_", ["", "Danke!", "AB-1234", "ありがとう", "the of"])
+def test_what_does_not_tell_is_taken_for_the_usual(database: TestDatabase, words_: str) -> None:
+    assert guessed(database, words_) == ("english" if words_ == "the of" else "hungarian")
+
+
+def guessed(database: TestDatabase, words_: str) -> str:
+    with database.connect("app_rw") as connection:
+        row = connection.execute("SELECT search_guess(%s, 'hungarian')", [words_]).fetchone()
+    assert row
+    return str(row[0])
 
 
 @pytest.mark.parametrize(
@@ -243,6 +318,8 @@ def test_words_are_found_by_their_index_under_row_level_security(
             "SELECT set_config('app.organization_id', %s, false)", [str(tenant.organization_id)]
         )
         before = _scans(database)
+        # Else it is told of a second later, or when the connection has ended.
+        connection.execute("SELECT pg_stat_force_next_flush()")
         rows_ = connection.execute(call).fetchall()
     assert rows_
     after = _scans(database)

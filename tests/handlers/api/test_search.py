@@ -107,6 +107,29 @@ def test_messages_are_a_corpus_of_their_own(story: Story) -> None:
     assert first["score"] > before["score"]
 
 
+def test_messages_are_searched_by_the_stems_of_their_language(story: Story) -> None:
+    story.ada_writes("Wann kommt die Lieferung? Ich warte seit Wochen auf sie.", "c1")
+    story.ada_writes("When will the delivery be here? I have waited for it.", "c2")
+    story.index()
+    asked = {"query": "Lieferungen", "corpus": "messages"}
+    first, second = story.api.post("/search", {**asked, "explain": True})["items"]
+    assert (first["evidence"] > 0, second["evidence"]) == (True, 0)
+    assert first["text"].startswith("Wann kommt die Lieferung?")
+    assert first["text"][slice(*first["highlights"][0])] == "Lieferung"
+    (only,) = story.api.post("/search", {**asked, "language": "english"})["items"]
+    assert only["text"].startswith("When will")
+
+
+def test_what_is_not_near_enough_is_left_out(searcher: Api, database: TestDatabase) -> None:
+    asked = {"query": "Orders ship within two days, by courier.", "dataset": "seals"}
+    (only,) = searcher.post("/search", {**asked, "least_similarity": 0.99})["items"]
+    assert only["text"] == TEXTS[2]
+    with database.connect() as owner:
+        owner.execute("DELETE FROM chunk_embeddings")
+    assert len(searcher.post("/search", asked)["items"]) == 1, "by its words"
+    assert searcher.post("/search", {**asked, "least_similarity": -1})["items"] == []
+
+
 def test_messages_are_shown_to_who_may_read_them(database: TestDatabase, story: Story) -> None:
     api = Api(issue(database, story.tenant, "search:read"))
     assert api.call("POST", "/search", {"query": "box"}).status == 200

@@ -1,4 +1,4 @@
-"""Giving messages their vectors: claim, call, settle, without a claim.
+"""Giving messages their vectors and languages: claim, call, settle, without a claim.
 
 Two workers with the same messages do the same, and the second's vectors are not kept.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from countersign.identity.budget import may_spend, next_day
-from countersign.knowledge import unembedded, vectors
+from countersign.knowledge import messages, unembedded, vectors
 from countersign.knowledge.vectors import LETTERS, Bare
 from countersign.models import spending
 from countersign.models.errors import ModelError, ModelRefused, ModelUnavailable
@@ -30,12 +30,14 @@ def embed_messages(
     message_ids: Sequence[UUID],
     attempts: int,
 ) -> None:
-    """Embed those of the messages that have no vector, or promise to try again.
+    """Embed those of the messages that have no vector, or promise to try again; and tell what they
+    are written in.
 
     Raises `ModelError` where that has been tried too often.
     """
     now = clock.now()
     with outbox.transaction(organization_id) as session:
+        messages.tell_languages(session, message_ids)
         encoder = encoders.of(session)
         bare = vectors.lacking(session, LETTERS, encoder.space, len(message_ids), ids=message_ids)
         if bare and not may_spend(session, now):

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from countersign.knowledge import languages
 from countersign.knowledge.tables import Chunk, Document
 from countersign.platform.db import TenantSession
 from countersign.retrieval import hybrid
@@ -48,7 +49,7 @@ class Passage:
 
 def find(session: TenantSession, question: str, embedded: Embedded, limit: int) -> list[Passage]:
     """The passages that fit a question best, best first."""
-    asked = Question(question, embedded.vector, embedded.space, languages(session))
+    asked = Question(question, embedded.vector, embedded.space, languages.of_documents(session))
     return described(session, hybrid.search(session, CHUNKS, asked, limit, shown(session)).hits)
 
 
@@ -73,12 +74,6 @@ def shown(session: TenantSession, where: Filter = NOTHING) -> Filter:
         return where
     condition = f"({where.condition}) AND {_IS_SHOWN}"
     return Filter(condition, {**where.parameters, "under_work": under_work})
-
-
-def languages(session: TenantSession) -> list[str]:
-    """What the organization's documents are written in."""
-    own = Document.organization_id == session.organization_id
-    return list(session.scalars(select(Document.language).where(own).distinct()))
 
 
 def described(session: TenantSession, hits: Sequence[Hit]) -> list[Passage]:

@@ -37,25 +37,30 @@ class Search(Body):
         tuple[Annotated[str, Field(max_length=200, pattern=WRITABLE)], ...],
         Field(max_length=20, description="All of which the documents have."),
     ] = ()
-    language: Annotated[
-        Language | None, Field(description="What the documents are written in.")
-    ] = None
+    language: Annotated[Language | None, Field(description="What the texts are written in.")] = None
     fresh_since: Annotated[
         AwareDatetime | None,
-        Field(description="Since when documents were indexed, or messages sent."),
+        Field(
+            description="Since when documents were indexed, or found to be unchanged, or messages "
+            "sent."
+        ),
     ] = None
     least_score: Annotated[
         float,
         Field(ge=-1, le=2, description="Leave out what has a lower `score`."),
     ] = -1.0
+    least_similarity: Annotated[
+        float | None,
+        Field(ge=-1, le=1, description="Leave out what has a lower `similarity`, or none."),
+    ] = None
     limit: Annotated[int, Field(ge=1, le=MOST_RESULTS)] = 10
     explain: Annotated[bool, Field(description="Say what each arm made of the question.")] = False
 
     @model_validator(mode="after")
     def _fits_its_corpus(self) -> Self:
-        of_documents = (self.dataset, self.tags, self.language)
+        of_documents = (self.dataset, self.tags)
         if self.corpus == "messages" and any(of_documents):
-            raise ValueError("dataset, tags and language are of documents, not of messages")
+            raise ValueError("dataset and tags are of documents, not of messages")
         return self
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from countersign.identity.api_keys import Principal
 from countersign.identity.budget import may_spend
-from countersign.knowledge import messages, passages
+from countersign.knowledge import languages, messages, passages
 from countersign.knowledge import search_schemas as schemas
 from countersign.knowledge.messages import MESSAGES, FoundMessage
 from countersign.knowledge.passages import CHUNKS, Embedded, Passage
@@ -25,7 +25,7 @@ from countersign.platform.errors import Exhausted, NotFound, Unavailable
 from countersign.retrieval import highlights, hybrid
 from countersign.retrieval.corpus import NOTHING, Filter
 from countersign.retrieval.highlights import Marked, Span
-from countersign.retrieval.hybrid import Found, Question
+from countersign.retrieval.hybrid import Found, Least, Question
 
 
 class Embedder:
@@ -74,12 +74,15 @@ def search(
 
 def _found(session: TenantSession, embedded: Embedded, asked: schemas.Search) -> Found:
     if asked.corpus == "messages":
-        corpus, where, languages = MESSAGES, _of_messages(asked), ["english"]
+        corpus, where = MESSAGES, _of_messages(asked)
+        spoken = languages.of_messages
     else:
         corpus, where = CHUNKS, passages.shown(session, _of_documents(asked))
-        languages = [asked.language] if asked.language else passages.languages(session)
-    question = Question(asked.query, embedded.vector, embedded.space, languages)
-    return hybrid.search(session, corpus, question, asked.limit, where, asked.least_score)
+        spoken = languages.of_documents
+    wanted = [asked.language] if asked.language else spoken(session)
+    question = Question(asked.query, embedded.vector, embedded.space, wanted)
+    least = Least(asked.least_score, asked.least_similarity)
+    return hybrid.search(session, corpus, question, asked.limit, where, least)
 
 
 def _is_dataset(session: TenantSession, slug: str) -> bool:
@@ -106,6 +109,8 @@ def _of_documents(asked: schemas.Search) -> Filter:
 
 def _of_messages(asked: schemas.Search) -> Filter:
     parts = ["t.cancelled_at IS NULL"]
+    if asked.language:
+        parts.append("t.language = :language")
     if asked.fresh_since:
         parts.append("t.sent_at >= :fresh_since")
     return _filter(parts, asked)

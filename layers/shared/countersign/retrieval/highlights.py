@@ -16,7 +16,11 @@ Span = tuple[int, int]
 
 # Private-use characters: in a text they stand for nothing, so there they may become others.
 _OPEN, _CLOSE, _OTHER = "\ue000", "\ue001", "\ufffd"
-_SEPARATOR = r"[-_./:\u2010\u2011\u2013 \u00a0]"
+# As `search_read` reads them: dashes, blanks, and what nobody sees.
+_SEPARATOR = r"[-_./:\u2010-\u2015\u2212\ufe63\uff0d\s\u00ad\u200b\u2060\ufeff]{0,3}+"
+_FULL_WIDTH = 0xFEE0
+_NO_NOTE = r"[^\W\u00b2\u00b3\u00b9\u2070\u2074-\u2079]"
+"""What goes on with a word: raised digits do not."""
 _HEADLINES = """
 SELECT ts_headline(
     search_language(language), translate(body, :marks, :others), search_any(lexemes),
@@ -81,9 +85,15 @@ def _words(headline: str) -> Iterator[Span]:
 def _codes(text_: str, lexemes: Iterable[str]) -> Iterator[Span]:
     for code in lexemes:
         if any(map(str.isdigit, code)):
-            written = rf"{_SEPARATOR}?".join(map(re.escape, code))
-            for match in re.finditer(rf"(?<!\w){written}(?!\w)", text_, re.IGNORECASE):
+            written = _SEPARATOR.join(map(_written, code))
+            for match in re.finditer(rf"(?<!\w){written}(?!{_NO_NOTE})", text_, re.IGNORECASE):
                 yield match.span()
+
+
+def _written(character: str) -> str:
+    """A character of a code as it may stand in a text: in full width, too."""
+    wide = chr(ord(character) + _FULL_WIDTH) if character.isascii() else ""
+    return f"[{re.escape(character)}{wide}]"
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:

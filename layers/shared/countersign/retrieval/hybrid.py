@@ -59,6 +59,22 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class Least:
+    """What a text has to reach to be found: a score, and a similarity where one is asked for."""
+
+    score: float = -1.0
+    similarity: float | None = None
+
+    def lets_through(self, hit: Hit) -> bool:
+        """Whether a text reaches it; one without a vector reaches no similarity."""
+        if self.similarity is not None and (
+            hit.similarity is None or hit.similarity < self.similarity
+        ):
+            return False
+        return hit.score >= self.score
+
+
+@dataclass(frozen=True)
 class Found:
     """The best texts, best first, and what the question asked for."""
 
@@ -72,9 +88,9 @@ def search(
     question: Question,
     limit: int,
     where: Filter = NOTHING,
-    least: float = -1.0,
+    least: Least = Least(),
 ) -> Found:
-    """The tenant's `limit` best texts for a question, none of a score below `least`."""
+    """The tenant's `limit` best texts for a question, none that is below `least`."""
     candidates = max(limit, CANDIDATES)
     nearest = near(session, corpus, question.vector, question.space, candidates, where)
     similar = {one.id: one.similarity for one in nearest}
@@ -84,7 +100,7 @@ def search(
     similar |= _similarities(session, corpus, question, said.keys() - similar.keys())
     hits = [_hit(id_, similar.get(id_), said.get(id_)) for id_ in similar.keys() | said.keys()]
     hits.sort(key=lambda hit: (-hit.score, hit.id))
-    return Found([hit for hit in hits if hit.score >= least][:limit], terms)
+    return Found([hit for hit in hits if least.lets_through(hit)][:limit], terms)
 
 
 def _similarities(

@@ -92,6 +92,8 @@ def seen(session: TenantSession, url: str, crawl: Crawl, now: datetime) -> UUID 
     if document is None:
         return None
     _there(document, crawl, now)
+    if document.indexed_at:
+        document.indexed_at = now
     return document.id
 
 
