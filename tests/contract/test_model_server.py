@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from countersign.drafting.writing import Answer
 from countersign.models import ModelSettings, chat_model, embedding_model
-from countersign.models.errors import ModelRefused
+from countersign.models.errors import ModelDenied
 from countersign.models.vectors import padded
 from countersign.platform.secrets import Secret
 from local.models import ModelServer
@@ -288,7 +288,7 @@ def test_a_wrong_key_is_refused_and_not_repeated(
 ) -> None:
     wrong = Secret("sk-canary-wrong")
     monkeypatch.setattr("countersign.platform.secrets.secret", lambda _, **__: wrong)
-    with pytest.raises(ModelRefused, match="does not accept the key") as caught:
+    with pytest.raises(ModelDenied, match="does not accept the key") as caught:
         embedding_model(model_settings(server)).embed(["hose"])
     assert "canary" not in str(caught.value)
 

@@ -153,8 +153,9 @@ def eventually(holds: Callable[[], bool], seconds: float = 400) -> None:
 
 def test_what_it_prints_can_be_pasted(running: Running) -> None:
     commands = re.findall(r"^  (curl .*?(?:\\\n.*)?)$", running.output, re.MULTILINE)
-    feed, draft, approval = (curl(running.api, command) for command in commands)
+    feed, search, draft, approval = (curl(running.api, command) for command in commands)
     assert len(feed["items"]) == 6
+    assert "AN-6" in search["items"][0]["text"]
     assert draft["status"] == "pending"
     assert draft["sources"]
     assert approval["type"] == "approve"
