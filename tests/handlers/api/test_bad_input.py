@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import string
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,6 +14,7 @@ from countersign.channels.tables import Delivery
 from countersign.drafting import api as whole
 from countersign.platform.http import STATUS, raw_body
 from countersign.platform.operations import MAX_BODY_BYTES
+from countersign.platform.schemas import Query
 from countersign.platform.tables import IdempotencyKey
 from tests.handlers.api.client import Answer, Api, Story, event, send
 
@@ -230,6 +231,24 @@ def test_no_address_query_or_header_whatever_is_our_fault(
     api: Api, method: str, path: str, query: dict[str, str], headers: dict[str, str]
 ) -> None:
     answered_well(api.call(method, path, query=query, headers=headers))
+
+
+INTEGERS = [
+    (operation, name)
+    for operation in whole.everything()
+    for shape in operation.hints.values()
+    if isinstance(shape, type) and issubclass(shape, Query)
+    for name, field in shape.model_fields.items()
+    if int in (field.annotation, *get_args(field.annotation))
+]
+
+
+def test_no_number_in_a_query_is_our_fault(story: Story, api: Api) -> None:
+    assert INTEGERS
+    for operation, name in INTEGERS:
+        path = operation.path.removeprefix("/v1").format(**story.ids)
+        for number in (2**31 - 1, 2**31, 2**63, 10**20):
+            answered_well(api.call(operation.method, path, query={name: str(number)}))
 
 
 def test_a_refused_request_takes_no_idempotency_key(story: Story, api: Api, path: str) -> None:

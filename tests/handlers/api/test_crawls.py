@@ -103,6 +103,7 @@ def recorded(story: Story) -> list[str]:
         ({"source": "refresh"}, "source"),
         ({"refresh_hours": 0}, "refresh_hours"),
         ({"language": "german'"}, "language"),
+        ({"language": "klingon"}, "language"),
         ({"tags": ["\0"]}, "tags.0"),
     ],
 )

@@ -78,11 +78,10 @@ def add(
     )
     document = session.scalars(new.on_conflict_do_nothing().returning(Document)).one_or_none()
     if document is None:
-        assert source_url is not None, "nothing else of it is unique"
-        there = at(session, source_url)
-        raise Conflict(
-            "A document with this source_url is there.", document_id=str(there and there.id)
-        )
+        there = at(session, source_url or "")
+        # None, if it was deleted just now.
+        which = {"document_id": str(there.id)} if there else {}
+        raise Conflict("A document with this source_url is there.", **which)
     record(session, document, "created", actor, now)
     return document
 
