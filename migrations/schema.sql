@@ -116,9 +116,12 @@ CREATE FUNCTION public.search_codes(words text) RETURNS TABLE(code text, kind te
         BEGIN
             RETURN QUERY WITH runs AS (
                 SELECT place, part[1] AS written, lower(part[1]) AS run,
-                       part[2] ~ '^[[:space:]]{1,2}$' AS joins,
-                       translate(lower(part[1]), '-_./:', '') AS bare
-                FROM regexp_matches(words, '([[:alnum:]]+(?:[-_./:][[:alnum:]]+)*)'
+                       -- Over the end of a line, not over an empty one.
+                       part[2] = ' ' OR part[2] ~
+                           '^([ \t]{1,2}|[ \t]{0,2}\r?\n[ \t]{0,2})$' AS joins,
+                       translate(lower(part[1]), '-_./:‒–−', '') AS bare
+                FROM regexp_matches(translate(words, '​', ''),
+                    '([[:alnum:]]+(?:[-_./:‒–−][[:alnum:]]+)*)'
                     '([^[:alnum:]]*)', 'g') WITH ORDINALITY AS matches (part, place)
                 WHERE words ~ '[0-9]'
             ), short AS (
@@ -154,13 +157,23 @@ CREATE FUNCTION public.search_codes(words text) RETURNS TABLE(code text, kind te
             )
             UNION
             SELECT piece, 'piece', NULL::text
-            FROM neighbours, regexp_split_to_table(run, '[-_./:]') AS piece
+            FROM neighbours, regexp_split_to_table(run, '[-_./:‒–−]') AS piece
             WHERE has_digit AND piece <> bare AND piece ~ '[0-9]';
         END $_$;
 
 CREATE FUNCTION public.search_read(words text) RETURNS text
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN (SELECT regexp_replace(CASE WHEN (octet_length(parts.part) = length(parts.part)) THEN parts.part ELSE "left"(NORMALIZE(translate(parts.part, '‐‑‒–−—―™℠²³¹⁰⁴⁵⁶⁷⁸⁹­​⁠﻿'::text, '-----              '::text), NFKC), 100000) END, '(\S{255})'::text, '\1 '::text, 'g'::text) AS regexp_replace FROM (SELECT "left"(search_read.words, 100000) AS part) parts);
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    AS $$
+        DECLARE
+            read text DEFAULT left(words, 100000);
+        BEGIN
+            IF octet_length(read) > length(read) THEN
+                read := left(normalize(
+                    translate(read, '—―™℠¹²³⁰⁴⁵⁶⁷⁸⁹‐‑­⁠﻿', '              --'), NFKC
+                ), 100000);
+            END IF;
+            RETURN regexp_replace(read, '(\S{200,254})[-._/@:]', '\1 ', 'g');
+        END $$;
 
 CREATE FUNCTION public.search_guess(words text, otherwise text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE

@@ -7,8 +7,8 @@ B  of the body, written as a name: with a capital letter inside a sentence
 C  a code: a run with a digit in it, in lower case, without what separates its pieces
 D  of the body
 
-`AB-1234`, `AB1234` and `ab 1234` all have the code `ab1234`. PostgreSQL's own parser makes `ab` and
-`-1234` of the first and `ab1234` of the second.
+`AB-1234`, `AB1234` and `ab 1234` all have the code `ab1234`, whatever dash or blank it is.
+PostgreSQL's own parser makes `ab` and `-1234` of the first and `ab1234` of the second.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _WITH_STOP_WORDS = (
 )  # fmt: skip
 _GUESSED_BY = 1000
 """How many characters of a text tell its language."""
-_SEPARATORS = "-_./:"
-_DASHES = "\u2010\u2011\u2012\u2013\u2212"
-_BREAKS = "\u2014\u2015\u2122\u2120\u00b2\u00b3\u00b9\u2070\u2074\u2075\u2076\u2077\u2078\u2079"
-"""What ends a code: longer dashes, marks of trade, numbers of notes."""
-_UNSEEN = "\u00ad\u200b\u2060\ufeff"
-_VARIANTS = _DASHES + _BREAKS + _UNSEEN
-_PLAIN = "-" * len(_DASHES) + " " * len(_BREAKS)
+_SEPARATORS = "-_./:‒–−"
+_BLANKS, _HYPHENS, _NOTHING = "—―™℠¹²³⁰⁴⁵⁶⁷⁸⁹", "‐‑", "\N{SOFT HYPHEN}\N{WORD JOINER}\ufeff"
+"""What is read as a blank (a dash between words, and what is no part of the word that it follows),
+as a hyphen, and not at all."""
+_BROKEN = "\N{ZERO WIDTH SPACE}"
+"""Parts words of a language without blanks, and no code."""
+_TO = " " * len(_BLANKS) + "-" * len(_HYPHENS)
 _MOST_CHARACTERS = 100_000
 """How much of a text is searched, and of its heading: less where it makes too many words."""
 
@@ -46,9 +46,9 @@ def create_functions() -> None:
     """Make what `search` columns are made of, and what questions are read by."""
     # In plpgsql where a plan takes longer to make than to run: it is kept for the session.
     # The body of search_codes: each run with a digit is a code (`whole`); so may be a run and its
-    # neighbours, one space apart, of which some are letters alone (`joined`; `opening` is the first
-    # of them, unless capitals say that it is no ordinary word); and of a run, what lies between
-    # separators (`piece`).
+    # neighbours, a blank or two apart, of which some are letters alone (`joined`; `opening` is the
+    # first of them, unless capitals say that it is no ordinary word); and of a run, what lies
+    # between separators (`piece`).
     # search_names has no lookbehind: that is read from the text's beginning for each match.
     op.execute(f"""
         CREATE FUNCTION search_language(language text) RETURNS regconfig
@@ -66,9 +66,12 @@ def create_functions() -> None:
         BEGIN
             RETURN QUERY WITH runs AS (
                 SELECT place, part[1] AS written, lower(part[1]) AS run,
-                       part[2] ~ '^[[:space:]]{{1,2}}$' AS joins,
+                       -- Over the end of a line, not over an empty one.
+                       part[2] = ' ' OR part[2] ~
+                           '^([ \\t]{{1,2}}|[ \\t]{{0,2}}\\r?\\n[ \\t]{{0,2}})$' AS joins,
                        translate(lower(part[1]), '{_SEPARATORS}', '') AS bare
-                FROM regexp_matches(words, '([[:alnum:]]+(?:[{_SEPARATORS}][[:alnum:]]+)*)'
+                FROM regexp_matches(translate(words, '{_BROKEN}', ''),
+                    '([[:alnum:]]+(?:[{_SEPARATORS}][[:alnum:]]+)*)'
                     '([^[:alnum:]]*)', 'g') WITH ORDINALITY AS matches (part, place)
                 WHERE words ~ '[0-9]'
             ), short AS (
@@ -112,10 +115,9 @@ def create_functions() -> None:
         LANGUAGE sql IMMUTABLE PARALLEL SAFE
         RETURN (
             SELECT coalesce(string_agg(coalesce(found[1], found[2]), ' '), '')
-            FROM regexp_matches(
-                body, '[[:lower:],;]((?: [[:upper:]][[:alnum:]]+)+)|(\\m[[:alpha:]]*[[:lower:]]'
-                '[[:upper:]][[:alnum:]]*(?: [[:upper:]][[:alnum:]]+)*)', 'g'
-            ) AS matches (found)
+            FROM regexp_matches(body, '[[:lower:],;]((?: [[:upper:]][[:alnum:]]+)+)|'
+                '(\\m[[:alpha:]]*[[:lower:]][[:upper:]][[:alnum:]]*'
+                '(?: [[:upper:]][[:alnum:]]+)*)', 'g') AS matches (found)
         );
 
         CREATE FUNCTION search_lexemes(stems regconfig, heading text, body text) RETURNS tsvector
@@ -129,19 +131,21 @@ def create_functions() -> None:
                 )::tsvector, '');
         END $$;
 
-        -- What is read of a text or a question: of characters that look alike, or are written in
-        -- two ways, one (Unicode NFKC), and what nobody sees not at all. PostgreSQL's parser looks
-        -- from each piece of a run such as `a-b-c` to its end: no person writes one that long, and
-        -- a long one takes minutes.
+        -- What is read of a text or a question: one form of each character. PostgreSQL's parser
+        -- looks from each piece of a run such as `a-b-c` to its end: no person writes one that is
+        -- long, and it takes minutes. As retrieval/reading.py does.
         CREATE FUNCTION search_read(words text) RETURNS text
-        LANGUAGE sql IMMUTABLE PARALLEL SAFE
-        RETURN (
-            SELECT regexp_replace(CASE WHEN octet_length(part) = length(part) THEN part
-                ELSE left(normalize(translate(part, '{_VARIANTS}', '{_PLAIN}'), NFKC),
-                          {_MOST_CHARACTERS})
-                END, '(\\S{{255}})', '\\1 ', 'g')
-            FROM (SELECT left(words, {_MOST_CHARACTERS}) AS part) AS parts
-        );
+        LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+        DECLARE
+            read text DEFAULT left(words, {_MOST_CHARACTERS});
+        BEGIN
+            IF octet_length(read) > length(read) THEN
+                read := left(normalize(
+                    translate(read, '{_BLANKS}{_HYPHENS}{_NOTHING}', '{_TO}'), NFKC
+                ), {_MOST_CHARACTERS});
+            END IF;
+            RETURN regexp_replace(read, '(\\S{{200,254}})[-._/@:]', '\\1 ', 'g');
+        END $$;
 
         -- A tsvector holds a megabyte, and a text of codes makes many times its size of it. No text
         -- may fail its row, so of such a one the beginning is read. What catches an error is not

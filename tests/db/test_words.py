@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from typing import Any, Literal
+from uuid import UUID
 
 import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
@@ -14,6 +15,7 @@ from countersign.knowledge.passages import CHUNKS
 from countersign.retrieval import highlights, words
 from countersign.retrieval.corpus import NOTHING, Filter
 from countersign.retrieval.highlights import Marked
+from countersign.retrieval.reading import read
 from countersign.retrieval.words import Term
 from tests import world
 from tests.conftest import TestDatabase
@@ -58,45 +60,92 @@ def test_a_code_is_found_however_it_is_written(
     assert "ab1234" in asked(database, tenant, question)
 
 
-ODD = {
-    "non-breaking hyphen": "AB\u20111234",
-    "figure dash": "AB\u20121234",
-    "minus": "AB\u22121234",
-    "em dash": "AB\u20141234",
-    "soft hyphen": "AB\u00ad1234",
-    "thin space": "AB\u20091234",
-    "narrow space": "AB\u202f1234",
-    "zero width space": "AB\u200b1234",
-    "two spaces": "AB  1234",
-    "tab": "AB\t1234",
-    "line end": "AB\n1234",
-    "full width": "\uff21\uff22\uff0d\uff11\uff12\uff13\uff14",
-    "trade mark": "AB-1234\u2122",
-    "note": "AB-1234\u00b2",
-}
+NO_BREAK, THIN, NARROW, WIDE, ZERO, SOFT = "\u00a0\u2009\u202f\u3000\u200b\u00ad"
+WRITTEN = [
+    *(f"AB{dash}1234" for dash in "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d"),
+    *(f"AB{blank}1234" for blank in (NO_BREAK, THIN, NARROW, WIDE, "  ", "\t", "\n", " \r\n ")),
+    *(f"AB{nothing}1234" for nothing in (ZERO, SOFT, f"-{ZERO}", f"{SOFT}-")),
+    "ＡＢ－１２３４",
+    "AB-1234™",
+    "AB-1234²",
+]
 
 
-@pytest.mark.parametrize("written", ODD.values(), ids=ODD)
-def test_a_code_is_found_in_odd_characters_and_shown_where_it_is(
+@pytest.mark.parametrize("written", WRITTEN)
+def test_a_code_is_found_whatever_characters_part_it(
     database: TestDatabase, tenant: Tenant, written: str
 ) -> None:
-    right = f"Use {written} for the pump."
-    world.add_knowledge(database, tenant, ["Use AB-1235 for it.", "Use BA-1234.", right])
-    for question in ("AB-1234", written):
-        assert found(database, tenant, question)[0] == right, ascii(question)
-    with database.app_rw.tenant(tenant.organization_id) as session:
-        ((span,),) = highlights.spans(session, [Marked("english", right, ["ab1234"])])
-    assert right[slice(*span)].strip("\u2122\u00b2") == written.strip("\u2122\u00b2")
+    right = f"Use {written} for the 🏷 pump."
+    world.add_knowledge(database, tenant, ["Use AB-1235 for it.", right])
+    assert found(database, tenant, "AB-1234")[0] == right
+    assert marked(database, [right], ["ab1234"]) == [[written.rstrip("™²")]]
+    world.add_knowledge(database, tenant, ["I have AB-1234 here."], "other")
+    assert "I have AB-1234 here." in found(database, tenant, f"is {written} there?")
 
 
-@pytest.mark.parametrize("form", ["NFC", "NFD"])
-def test_words_are_found_however_their_letters_are_composed(
-    database: TestDatabase, tenant: Tenant, form: Literal["NFC", "NFD"]
+@pytest.mark.parametrize(
+    "apart", ["The XY-98765—it is red", "The XY-98765\n\n12 are red", "XY-98765 — a pump"]
+)
+def test_a_dash_or_an_empty_line_does_not_lengthen_a_code(
+    database: TestDatabase, tenant: Tenant, apart: str
 ) -> None:
-    there = unicodedata.normalize("NFC" if form == "NFD" else "NFD", "Die K\u00fcndigungsfrist.")
-    world.add_knowledge(database, tenant, [there, "Die Frist."])
-    question = unicodedata.normalize(form, "K\u00fcndigungsfrist")
-    assert found(database, tenant, question) == [there]
+    world.add_knowledge(database, tenant, [apart])
+    assert {term.lexeme for term in asked(database, tenant, apart).values() if term.is_code} == {
+        "xy98765"
+    }
+
+
+def marked(database: TestDatabase, texts: list[str], lexemes: list[str]) -> list[list[str]]:
+    """What of texts is highlighted."""
+    with database.app_rw.tenant(UUID(int=0)) as session:
+        spans = highlights.spans(session, [Marked("german", one, lexemes) for one in texts])
+    return [[one[slice(*span)] for span in of] for one, of in zip(texts, spans, strict=True)]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKD"])
+def test_words_are_found_in_whatever_form_they_are_written(
+    database: TestDatabase, tenant: Tenant, form: Literal["NFC", "NFD", "NFKD"]
+) -> None:
+    written = [
+        unicodedata.normalize(form, f"«🏷» Die {word}, ja!")
+        for word in ("Kündigungsfrist", "con\ufb01guration", "Grö\u00adße", "한국어")
+    ]
+    world.add_knowledge(database, tenant, written)
+    with database.connect() as owner:
+        owner.execute("UPDATE chunks SET language = 'german'")
+    for word, text_ in zip(
+        ("Kündigungsfrist", "configuration", "Größe", "한국어"), written, strict=True
+    ):
+        for question in (word, unicodedata.normalize("NFD", word)):
+            assert found(database, tenant, question, "german") == [text_]
+        with database.app_rw.tenant(tenant.organization_id) as session:
+            (term,) = words.terms(session, CHUNKS, word, ["german"])
+        (highlighted,) = marked(database, [text_], [term.lexeme])
+        assert highlighted == [text_.split()[2].rstrip(",")]
+
+
+def test_a_trademark_is_no_part_of_its_name(database: TestDatabase, tenant: Tenant) -> None:
+    world.add_knowledge(database, tenant, ["We sell the Velmora™ pump¹."])
+    assert set(asked(database, tenant, "velmora pump")) == {"velmora", "pump"}
+    assert all(term.texts for term in asked(database, tenant, "velmora pump").values())
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.text("aÄ1Ж漢\u0301ﬁ™²— -‐\u2212\u00ad\u200b\ufeffＡ１가각\u1100\u1161\u11a8ｶﾞ½…"),
+        max_size=9,
+    )
+)
+def test_texts_are_read_alike_by_the_database_and_by_us(
+    database: TestDatabase, texts: list[str]
+) -> None:
+    long = "-".join(texts * 40)
+    with database.connect() as owner:
+        for text_ in (*texts, long):
+            made = read(text_)
+            assert owner.execute("SELECT search_read(%s)", [text_]).fetchone() == (made.text,)
+            assert len(made.text) == len(made.starts) == len(made.ends)
 
 
 LANGUAGES = {

@@ -10,17 +10,15 @@ from dataclasses import dataclass
 from sqlalchemy import text
 
 from countersign.platform.db import TenantSession
+from countersign.retrieval.reading import Read, read
 
 Span = tuple[int, int]
 """Where some characters begin and end, in code points."""
 
 # Private-use characters: in a text they stand for nothing, so there they may become others.
 _OPEN, _CLOSE, _OTHER = "\ue000", "\ue001", "\ufffd"
-# As `search_read` reads them: dashes, blanks, and what nobody sees.
-_SEPARATOR = r"[-_./:\u2010-\u2015\u2212\ufe63\uff0d\s\u00ad\u200b\u2060\ufeff]{0,3}+"
-_FULL_WIDTH = 0xFEE0
-_NO_NOTE = r"[^\W\u00b2\u00b3\u00b9\u2070\u2074-\u2079]"
-"""What goes on with a word: raised digits do not."""
+# What may part a code: blanks about the end of a line, at most.
+_SEPARATORS = r"[-_./:\u2012\u2013\u2212\u200b\s]{0,6}"
 _HEADLINES = """
 SELECT ts_headline(
     search_language(language), translate(body, :marks, :others), search_any(lexemes),
@@ -48,26 +46,31 @@ def spans(session: TenantSession, found: Sequence[Marked]) -> list[list[Span]]:
     PostgreSQL, which made the lexemes, says where the words are; codes are looked for as they may
     be written, `AB-1234` for `ab1234`.
     """
-    asked = [
-        {"language": one.language, "body": one.text, "lexemes": list(one.lexemes)}
-        for one in found
-        if one.lexemes
+    asked = [(one, read(one.text)) for one in found if one.lexemes]
+    given = [
+        {"language": one.language, "body": text_.text, "lexemes": list(one.lexemes)}
+        for one, text_ in asked
     ]
-    marked = session.scalars(
+    headlines = session.scalars(
         text(_HEADLINES),
         {
-            "asked": json.dumps(asked),
+            "asked": json.dumps(given),
             "marks": _OPEN + _CLOSE,
             "others": _OTHER * 2,
             "open": _OPEN,
             "close": _CLOSE,
         },
     )
-    headlines = iter(marked.all())
-    return [
-        _merged([*_words(next(headlines)), *_codes(one.text, one.lexemes)]) if one.lexemes else []
-        for one in found
-    ]
+    placed = (
+        _placed(text_, [*_words(headline), *_codes(text_.text, one.lexemes)])
+        for (one, text_), headline in zip(asked, headlines, strict=True)
+    )
+    return [next(placed) if one.lexemes else [] for one in found]
+
+
+def _placed(text_: Read, spans: Iterable[Span]) -> list[Span]:
+    """Spans of a text as it is read, as spans of the original."""
+    return _merged((text_.starts[start], text_.ends[end - 1]) for start, end in spans)
 
 
 def _words(headline: str) -> Iterator[Span]:
@@ -85,15 +88,9 @@ def _words(headline: str) -> Iterator[Span]:
 def _codes(text_: str, lexemes: Iterable[str]) -> Iterator[Span]:
     for code in lexemes:
         if any(map(str.isdigit, code)):
-            written = _SEPARATOR.join(map(_written, code))
-            for match in re.finditer(rf"(?<!\w){written}(?!{_NO_NOTE})", text_, re.IGNORECASE):
+            written = _SEPARATORS.join(map(re.escape, code))
+            for match in re.finditer(rf"(?<!\w){written}(?!\w)", text_, re.IGNORECASE):
                 yield match.span()
-
-
-def _written(character: str) -> str:
-    """A character of a code as it may stand in a text: in full width, too."""
-    wide = chr(ord(character) + _FULL_WIDTH) if character.isascii() else ""
-    return f"[{re.escape(character)}{wide}]"
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
