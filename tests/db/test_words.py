@@ -148,6 +148,16 @@ def test_texts_are_read_alike_by_the_database_and_by_us(
             assert len(made.text) == len(made.starts) == len(made.ends)
 
 
+@pytest.mark.parametrize("part", ["a-1-b-2-", "a_", "AB-1234 ", "- "])
+def test_no_long_text_keeps_a_search_waiting_for_its_highlights(
+    database: TestDatabase, tenant: Tenant, part: str
+) -> None:
+    long = (part * MOST)[:MOST]
+    with database.app_rw.tenant(tenant.organization_id) as session:
+        session.execute(text("SET LOCAL statement_timeout = '5s'"))
+        highlights.spans(session, [Marked("english", long, ["ab1234", "pump"])])
+
+
 LANGUAGES = {
     "german": "Wann kommt meine Bestellung an? Ich warte seit zwei Wochen auf die Lieferung.",
     "english": "When will my order be here? I have been waiting for it for two weeks.",
