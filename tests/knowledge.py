@@ -176,6 +176,12 @@ class Library:
             return found
 
 
+def at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let it be noon, so that the next day is farther away than a queue's longest delay."""
+    noon = clock.now().replace(hour=12, minute=0, second=0, microsecond=0)
+    monkeypatch.setattr(clock, "now", lambda: noon)
+
+
 def stored(library: Library) -> Stored:
     """A file that was never uploaded."""
     return Stored(f"documents/{library.tenant.organization_id}/{new_id()}", 10, "text/plain")

@@ -458,6 +458,7 @@ def test_storage_that_does_not_answer_is_asked_again(
 def test_work_waits_for_the_next_days_budget(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    knowledge.at_noon(monkeypatch)
     with library.database.connect() as owner:
         owner.execute("UPDATE organization_settings SET daily_model_budget_microusd = 60")
     document_id = library.add()

@@ -32,7 +32,7 @@ from countersign.platform.tables import JobRun, OutboxRow
 from countersign.retrieval import near
 from tests import world
 from tests.conftest import TestDatabase
-from tests.knowledge import BUCKET, Encoder, Library
+from tests.knowledge import BUCKET, Encoder, Library, at_noon
 from tests.world import MemoryQueues, Path, memory_queues
 
 __all__ = ["memory_queues"]
@@ -415,8 +415,9 @@ def test_texts_that_are_all_refused_are_a_failure(
 
 
 def test_a_move_stops_where_the_days_money_ends(
-    organization: Organization, database: TestDatabase
+    organization: Organization, database: TestDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    at_noon(monkeypatch)
     with database.connect() as owner:
         owner.execute("UPDATE organization_settings SET daily_model_budget_microusd = 0")
     run_id = organization.begin()
@@ -552,8 +553,12 @@ def test_a_message_without_words_needs_no_vector(organization: Organization, pat
 
 
 def test_messages_wait_for_a_model_and_for_money(
-    organization: Organization, path: Path, database: TestDatabase
+    organization: Organization,
+    path: Path,
+    database: TestDatabase,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    at_noon(monkeypatch)
     path.receive(path.tenant.webhook("What does part 7 cost?"))
     organization.encoder.failures = [ModelThrottled("429", 30.0), ModelMalformed("Half a batch.")]
     (body,) = path.sent.take("index")
