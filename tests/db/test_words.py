@@ -133,10 +133,12 @@ def test_a_trademark_is_no_part_of_its_name(database: TestDatabase, tenant: Tena
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.text("aÄ1Ж漢\u0301ﬁ™²— -‐\u2212\u00ad\u200b\ufeffＡ１가각\u1100\u1161\u11a8ｶﾞ½…"),
+        st.text("aÄ1Ж漢\u0301ﬁ™²— -‐\u2212\u00ad\u200b\ufeffＡ１가각\u1100\u1161\u11a8ㄱㅏㄳﾡﾢｶﾞ½…"),
         max_size=9,
     )
 )
+@example(["a\u00ad\u0301"])
+@example(["ㄱㅏㄳ"])
 def test_texts_are_read_alike_by_the_database_and_by_us(
     database: TestDatabase, texts: list[str]
 ) -> None:

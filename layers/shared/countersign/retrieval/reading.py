@@ -10,8 +10,9 @@ from dataclasses import dataclass
 # As search_read does: migrations/searching.py says why.
 _READ_AS = str.maketrans("—―™℠¹²³⁰⁴⁵⁶⁷⁸⁹‐‑", " " * 14 + "--", "\u00ad\u2060\ufeff")
 _LONG_RUN = re.compile(r"(\S{200,254})[-._/@:]")
-# Of no category of marks, and yet read together with what they follow.
-_FOLLOWING = re.compile(r"[\u1160-\u11ff\uff9e\uff9f]")
+# Of no category of marks, and yet read together with what they follow: parts of Korean syllables,
+# Japanese marks of half a width, and what is not read at all, behind which marks may come.
+_FOLLOWING = re.compile(r"[\u1160-\u11ff\u3131-\u318e\uff9e\uff9f\uffa0-\uffdc\u00ad\u2060\ufeff]")
 
 
 @dataclass(frozen=True)
