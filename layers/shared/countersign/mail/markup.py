@@ -41,12 +41,12 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _ATTRIBUTE = re.compile(r"""([^\s/>=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]*)))?""", re.DOTALL)
-_END_OF = {
+END_OF = {
     name: re.compile(rf"</{name}(?![a-z0-9])", re.IGNORECASE)
     for name in ("script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes")
 }
-_FORMATTING = names("a b big code em font i nobr s small strike strong tt u")
-_NEVER_OPEN = names(
+FORMATTING = names("a b big code em font i nobr s small strike strong tt u")
+NEVER_OPEN = names(
     "area base br col embed hr img input link meta source track wbr"
     # A parser closes these where the next one begins.
     " dd dt li option p tbody td tfoot th thead tr"
@@ -114,7 +114,7 @@ def _tokens(text: str) -> Iterator[re.Match[str]]:
         assert found is not None, "each character begins a token"
         yield found
         at = found.end()
-        ending = found.lastgroup == "attributes" and _END_OF.get(found["name"].lower())
+        ending = found.lastgroup == "attributes" and END_OF.get(found["name"].lower())
         if ending:
             end = ending.search(text, at)
             at = end.start() if end else len(text)
@@ -128,11 +128,11 @@ class _Effort:
         self._depth = self._formatting = self._reopened = 0
 
     def open(self, name: str) -> None:
-        if name in _FORMATTING:
+        if name in FORMATTING:
             self._formatting += 1
         elif self._formatting > 8:
             self._reopened += self._formatting
-        if name not in _NEVER_OPEN:
+        if name not in NEVER_OPEN:
             self._open[name] = self._open.get(name, 0) + 1
             self._depth += 1
 
@@ -140,7 +140,7 @@ class _Effort:
         if self._open.get(name):
             self._open[name] -= 1
             self._depth -= 1
-            self._formatting -= name in _FORMATTING
+            self._formatting -= name in FORMATTING
 
     @property
     def is_too_much(self) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from countersign.knowledge.parsing import Unreadable
+from countersign.mail.markup import END_OF, FORMATTING, NEVER_OPEN
 
 MOST_CHARACTERS = 16 * 1024 * 1024
 """Of which each may take four bytes, and several copies are made."""
@@ -26,21 +27,7 @@ _TAG = re.compile(
     |<(?P<end>/?)(?P<name>[a-zA-Z][^\s/>]*+)(?P<attributes>(?:[\s/=]++|{_ATTRIBUTE.pattern})*+)""",
     re.VERBOSE | re.DOTALL,
 )
-_RAW = {
-    name: re.compile(rf"</{name}(?![a-z0-9])", re.IGNORECASE)
-    for name in ("script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes")
-}
-_FORMATTING = set(
-    "a b big code em font i nobr s small strike strong tt u".split()  # noqa: SIM905
-)
-_NEVER_OPEN = set(
-    """
-    area base br col embed hr img input link meta source track wbr
-    dd dt li option p tbody td tfoot th thead tr
-    """.split()  # noqa: SIM905
-)
-"""What has no end, and what ends where the next one begins."""
-_INLINE = _FORMATTING | {"span"}
+_INLINE = FORMATTING | {"span"}
 """What an end tag of anything else ends too."""
 _FEW = 8
 """Formatting that is open at once on a page of good will, and elements that one forgets to end."""
@@ -62,7 +49,7 @@ def check(markup: str) -> None:
                 count.end(name)
             else:
                 count.start(name, found["attributes"])
-                raw = _RAW.get(name)
+                raw = END_OF.get(name)
                 ended = raw and raw.search(markup, at)
                 at = ended.start() if ended else len(markup) if raw else at
         if count.parts > MOST_PARTS or count.steps > MOST_STEPS:
@@ -88,7 +75,7 @@ class _Count:
         named = sum(1 for _ in _ATTRIBUTE.finditer(attributes)) if attributes else 0
         self.parts += 1 + named
         self.steps += len(self._open) + named * named
-        if name in _FORMATTING:
+        if name in FORMATTING:
             # A link ends the one before, wherever they lead.
             alike = name, "" if name == "a" else attributes
             self._format(alike, 1)
@@ -96,14 +83,14 @@ class _Count:
             return
         if self._opened_anew > _FEW:
             self.parts += self._opened_anew
-        if name not in _NEVER_OPEN:
+        if name not in NEVER_OPEN:
             self._open.append((name, ""))
 
     def end(self, name: str) -> None:
         self.steps += len(self._open)
         for at in range(len(self._open) - 1, max(len(self._open) - _FEW, 0) - 1, -1):
             opened = self._open[at]
-            if opened[0] == name and name in _FORMATTING:
+            if opened[0] == name and name in FORMATTING:
                 del self._open[at]
                 self._format(opened, -1)
                 return
