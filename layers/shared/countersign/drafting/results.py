@@ -13,7 +13,7 @@ from countersign.drafting.prompts import REPLY
 from countersign.drafting.requests import MAX_ATTEMPTS, Job
 from countersign.drafting.tables import Draft, DraftRequest
 from countersign.drafting.writing import Written
-from countersign.models.errors import ModelDenied, ModelError, ModelRefused, ModelUnavailable
+from countersign.models.errors import ModelDenied, ModelError, ModelRefused
 from countersign.models.tables import ModelUsage
 from countersign.platform import audit
 from countersign.platform.db import TenantSession
@@ -56,8 +56,7 @@ def _settle_error(
     if isinstance(error, ModelRefused | ModelDenied) or request.attempts >= MAX_ATTEMPTS:
         requests.end(session, request, "failed", error.detail, now)
         return
-    asked = error.retry_after if isinstance(error, ModelUnavailable) else None
-    wait = max(5 * 2**request.attempts, min(asked or 0, LONGEST_WAIT_SECONDS))
+    wait = max(5 * 2**request.attempts, min(error.retry_after or 0, LONGEST_WAIT_SECONDS))
     requests.retry(session, request, timedelta(seconds=wait), now)
 
 

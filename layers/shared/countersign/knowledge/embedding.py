@@ -12,7 +12,7 @@ from countersign.identity.budget import may_spend, next_day
 from countersign.knowledge import messages, unembedded, vectors
 from countersign.knowledge.vectors import LETTERS, Bare
 from countersign.models import spending
-from countersign.models.errors import ModelError, ModelRefused, ModelUnavailable
+from countersign.models.errors import ModelError, ModelRefused
 from countersign.models.spaces import Encoder, Encoders
 from countersign.platform import clock
 from countersign.platform.log import logger
@@ -69,9 +69,8 @@ def _embed(
     except ModelError as error:
         if attempts >= MOST_ATTEMPTS:
             raise
-        asked = error.retry_after if isinstance(error, ModelUnavailable) else None
         with outbox.transaction(organization_id) as session:
-            when = clock.now() + backoff(attempts + 1, asked)
+            when = clock.now() + backoff(attempts + 1, error.retry_after)
             unembedded.promise(session, ids, when, attempts + 1)
         return "put off"
     with outbox.transaction(organization_id) as session:

@@ -20,7 +20,7 @@ from countersign.knowledge.parsing import Unreadable
 from countersign.knowledge.progress import Job, Overtaken
 from countersign.knowledge.tables import DocumentVersion
 from countersign.models import Embeddings, spending
-from countersign.models.errors import ModelDenied, ModelError, ModelRefused, ModelUnavailable
+from countersign.models.errors import ModelDenied, ModelError, ModelRefused
 from countersign.models.spaces import Encoder, Encoders
 from countersign.models.vectors import padded
 from countersign.platform import clock, storage
@@ -107,8 +107,7 @@ class Indexer:
         while batch := list(islice(pieces, BATCH)):
             if time.monotonic() > until or left <= 0:
                 return False
-            length = len(text.content)
-            spent, may_go_on = self._keep(job, encoder, index, batch, length)
+            spent, may_go_on = self._keep(job, encoder, index, batch, len(text.content))
             left -= spent
             index += len(batch)
             if not may_go_on:
@@ -185,7 +184,7 @@ class Indexer:
         is_outage = isinstance(error, Unavailable | ModelDenied)
         if job.document.attempts >= (MOST_OUTAGES if is_outage else MOST_MALFORMED):
             return self._fail(job, error.code.replace("-", "_"), error.detail)
-        asked = error.retry_after if isinstance(error, ModelUnavailable) else None
+        asked = error.retry_after if isinstance(error, ModelError) else None
         when = clock.now() + backoff(job.document.attempts, asked)
         with self.outbox.transaction(job.organization_id) as session:
             document = progress.held(session, job)

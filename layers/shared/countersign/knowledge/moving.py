@@ -26,7 +26,7 @@ from countersign.identity.budget import may_spend, next_day
 from countersign.knowledge import vectors
 from countersign.knowledge.vectors import FIRST, SOURCES, Bare, Source
 from countersign.models import spaces, spending
-from countersign.models.errors import ModelError, ModelRefused, ModelUnavailable
+from countersign.models.errors import ModelError, ModelRefused
 from countersign.models.spaces import Encoder, Encoders
 from countersign.platform import clock, outbox
 from countersign.platform.db import TenantSession
@@ -137,8 +137,7 @@ class Mover:
             _end(run, "failed", "No worker survived it.")
             return None
         if not may_spend(session, now):
-            run.leased_until = None
-            _promise(session, run.id, next_day(now) - now)
+            _release(session, run, next_day(now) - now)
             return None
         run.status, run.started_at = "running", run.started_at or now
         run.fence += 1
@@ -158,13 +157,12 @@ class Mover:
                 after = FIRST
                 while batch := self._lacking(job, source, after):
                     if time.monotonic() > until or not self._embed(job, source, batch):
-                        return self._give_back(job, timedelta(0), None)
+                        return self._give_back(job)
                     after = batch[-1].id
         except ModelRefused as error:
             return self._fail(job, error.detail)
         except ModelError as error:
-            asked = error.retry_after if isinstance(error, ModelUnavailable) else None
-            return self._give_back(job, timedelta(seconds=asked or 0), error)
+            return self._put_off(job, error)
         return self._switch(job)
 
     def _lacking(self, job: Job, source: Source, after: UUID) -> list[Bare]:
@@ -216,28 +214,29 @@ class Mover:
             spaces.lock(session)
             refused = _refused(run)
             if any(vectors.lacking(session, one, space, 1, refused=refused) for one in SOURCES):
-                run.leased_until = None
-                _promise(session, run.id)
+                _release(session, run)
                 return "more has come"
             spaces.switch(session, space)
             _end(run, "succeeded")
             _promise(session, run.id, GRACE)
         return "moved"
 
-    def _give_back(self, job: Job, delay: timedelta, error: ModelError | None) -> str:
-        """Let whoever comes go on, later if a model has failed, unless it has too often."""
+    def _give_back(self, job: Job) -> str:
+        """Let whoever comes go on, when there is money."""
         now = clock.now()
         with self.outbox.transaction(self.organization_id) as session:
             run = _held(session, job)
-            if error and run.attempts >= MOST_FAILURES:
+            _release(session, run, timedelta(0) if may_spend(session, now) else next_day(now) - now)
+        return "running"
+
+    def _put_off(self, job: Job, error: ModelError) -> str:
+        """Let whoever comes try again later, unless the model has failed too often."""
+        with self.outbox.transaction(self.organization_id) as session:
+            run = _held(session, job)
+            if run.attempts >= MOST_FAILURES:
                 _end(run, "failed", error.detail)
                 return "failed"
-            if error:
-                delay = backoff(run.attempts, delay.total_seconds())
-            elif not may_spend(session, now):
-                delay = next_day(now) - now
-            run.leased_until = None
-            _promise(session, run.id, delay)
+            _release(session, run, backoff(run.attempts, error.retry_after))
         return "running"
 
     def _fail(self, job: Job, detail: str) -> str:
@@ -298,6 +297,11 @@ def _note(session: TenantSession, run: JobRun, count: int) -> bool:
 
 def _refused(run: JobRun) -> list[UUID]:
     return [UUID(id_) for id_ in (run.metrics or {}).get("refused", ())]
+
+
+def _release(session: TenantSession, run: JobRun, delay: timedelta = timedelta(0)) -> None:
+    run.leased_until = None
+    _promise(session, run.id, delay)
 
 
 def _end(run: JobRun, status: Literal["succeeded", "failed"], error: str | None = None) -> None:

@@ -11,12 +11,14 @@ class ModelError(CountersignError):
     """A model call failed.
 
     `input_tokens` and `output_tokens` are what it cost all the same: an answer that is of no use is
-    billed like any other.
+    billed like any other. `retry_after` is how long the provider asked to be left alone, in
+    seconds, or None.
     """
 
     code = "model-error"
     input_tokens = 0
     output_tokens = 0
+    retry_after: float | None = None
 
     def billed(self, input_tokens: int, output_tokens: int = 0) -> Self:
         """This error, with so many more tokens that the provider counts."""
@@ -26,10 +28,7 @@ class ModelError(CountersignError):
 
 
 class ModelUnavailable(ModelError, Unavailable):
-    """The model did not answer, or answered that the fault is its own; the same call may succeed.
-
-    `retry_after` is what the provider asked for, in seconds, or None.
-    """
+    """The model did not answer, or says that the fault is its own; the same call may succeed."""
 
     code = "model-unavailable"
 
