@@ -19,6 +19,7 @@ from botocore.exceptions import ConnectionClosedError
 from psycopg.pq import TransactionStatus
 
 T = TypeVar("T")
+PING = "SELECT 1"
 
 Kind = Literal[
     "crash before",  # the process dies; the statement or call never happened
@@ -204,15 +205,13 @@ class Cursor(psycopg.Cursor[Any]):
 
     def _cross(self, query: Any, run: Callable[..., T], *args: Any, **options: Any) -> T:
         connection = self.connection
-        # In autocommit there is the pool's ping alone; psycopg's own questions are no `str`.
-        if (
-            not isinstance(connection, Connection)
-            or connection.autocommit
-            or type(query) is not str
-        ):
+        # The pool's ping changes nothing; psycopg's own questions are no `str`.
+        if not isinstance(connection, Connection) or type(query) is not str or query == PING:
             return run(query, *args, **options)
         sql = as_sent(query)
-        return connection.cross(_label(sql), "statement", lambda: run(sql, *args, **options))
+        # In autocommit a statement takes effect by itself.
+        sort: Sort = "commit" if connection.autocommit else "statement"
+        return connection.cross(_label(sql), sort, lambda: run(sql, *args, **options))
 
 
 def as_sent(sql: str) -> str:

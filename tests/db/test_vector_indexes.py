@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,7 @@ from countersign.retrieval.near import near
 from local import postgres
 from migrations.vector_indexes import Thresholds, maintain
 from tests.conftest import TestDatabase, copied
+from tests.crash.edges import Crash, Edges, Kind, Point, Process, Trouble
 
 THRESHOLDS = Thresholds(promote_above=30, demote_below=10)
 QUESTION = [1.0, 0.5, -0.5, 0.25] + [0.0] * 1532
@@ -215,10 +216,6 @@ def test_two_runs_do_not_meet(world: World) -> None:
     assert world.indexes() == []
 
 
-class Crash(BaseException):
-    """The process is dead."""
-
-
 Hook = Callable[[str], None]
 
 
@@ -237,26 +234,28 @@ def at_each_statement(database: Database, hook: Hook) -> Iterator[None]:
     yield
 
 
-def run_until(world: World, last: int) -> list[str]:
-    """Run, and die at the point of that number; returns the points that were passed."""
-    passed: list[str] = []
-    opened: list[Any] = []
+def run_with(world: World, trouble: Trouble | None) -> list[Point]:
+    """Run with a trouble, which ends it; returns the points that were passed."""
+    edges, process = Edges(), Process("migrations")
+    edges.begin(trouble)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        world.owner() as owner,
+        edges.inside(process),
+        edges.watching(),
+        suppress(Crash, DBAPIError),
+    ):
+        patch.setattr("psycopg.connect", edges.connect)
+        maintain(owner, THRESHOLDS)
+    process.die()
+    return edges.points
 
-    def hook(point: str) -> None:
-        if len(passed) <= last:
-            passed.append(point)
-        if len(passed) > last:
-            for connection in opened:
-                connection.close()
-            raise Crash
 
-    with world.owner() as owner, at_each_statement(owner, hook):
-        event.listen(owner.engine, "connect", lambda driver, _: opened.append(driver))
-        with suppress(Crash, DBAPIError):
-            maintain(owner, THRESHOLDS)
-    for connection in opened:
-        connection.close()
-    return passed
+def troubles(points: Sequence[Point]) -> Iterator[Trouble]:
+    """A death before and after each statement, and an answer that is lost. Another run is refused
+    meanwhile, so that none stalls beside one."""
+    kinds: tuple[Kind, ...] = ("crash before", "crash after", "no answer")
+    return (Trouble(kind, number) for number in range(len(points)) for kind in kinds)
 
 
 @pytest.fixture
@@ -280,30 +279,32 @@ def test_a_run_that_dies_anywhere_is_completed_by_the_next(
     there, large, shrunk = due
     expected = {each: there.nearest(each) for each in (large, shrunk)}
     there.database.app_rw.engine.dispose()
-    last = 0
-    while True:
-        with copied(cluster, there.database.name, f"crash_{last}") as database:
-            world = World(database, there.space)
-            passed = run_until(world, last)
+    numbers = itertools.count()
+
+    @contextmanager
+    def copy() -> Iterator[World]:
+        with copied(cluster, there.database.name, f"crash_{next(numbers)}") as database:
+            yield World(database, there.space)
+
+    with copy() as world:
+        points = run_with(world, None)
+    for trouble in troubles(points):
+        where = f"{trouble.kind} {points[trouble.at]}"
+        with copy() as world:
+            run_with(world, trouble)
             assert world.indexed() <= {large, shrunk}
-            assert {each: world.found(each) for each in expected} == expected, passed[-1]
+            assert {each: world.found(each) for each in expected} == expected, where
             wait_for_the_dead(world)
             world.run()
-            assert world.indexed() == {large}, passed[-1]
-            assert len(world.indexes()) == 1, passed[-1]
-        if len(passed) <= last:
-            break
-        last += 1
-    assert [point for point in passed if "INDEX" in point or "vector_indexes" in point] == [
-        "before DELETE FROM vector_indexes",
-        "after DELETE FROM vector_indexes",
-        "before DROP INDEX CONCURRENTLY",
-        "after DROP INDEX CONCURRENTLY",
-        "before CREATE INDEX CONCURRENTLY",
-        "after CREATE INDEX CONCURRENTLY",
-        "before INSERT INTO vector_indexes",
-        "after INSERT INTO vector_indexes",
-    ]
+            assert world.indexed() == {large}, where
+            assert len(world.indexes()) == 1, where
+    changing = ("DELETE", "DROP", "CREATE", "INSERT")
+    labels = [point.label for point in points if point.label.startswith(changing)]
+    deleted, dropped, created, listed = labels
+    assert (deleted, listed) == ("DELETE vector_indexes", "INSERT vector_indexes")
+    assert dropped.startswith("DROP INDEX CONCURRENTLY near_chunk_embeddings_")
+    assert created == "CREATE halfvec"
+    assert {point.sort for point in points if point.label in labels} == {"commit"}
 
 
 def wait_for_the_dead(world: World) -> None:
